@@ -1,0 +1,160 @@
+"""The routes of /api/v1. Each handler is a sentence: take the words apart, call the verb, hand back its answer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Protocol
+
+from fastapi import APIRouter, Depends, Query, Request
+
+from aiculturekit.api import bodies, streams
+from aiculturekit.control.applications import Applications
+from aiculturekit.control.feeds import Feeds
+from aiculturekit.control.operations import Operations
+from aiculturekit.control.plans import described
+from aiculturekit.control.views import Views
+
+Json = dict[str, Any]
+Authorize = Callable[[Request], Awaitable[str]]
+
+
+class Host(Protocol):
+    """What the daemon itself can be asked for."""
+
+    def login_url(self) -> str: ...
+
+    async def shut_down(self, *, stop_workloads: bool) -> None: ...
+
+    def watch(self, file: Path, environment: str | None, app: str) -> None: ...
+
+
+def router(
+    *, applications: Applications, operations: Operations, views: Views, feeds: Feeds, host: Host, authorize: Authorize
+) -> APIRouter:
+    """All of the API. `authorize` answers with the author's name."""
+    routes = APIRouter(prefix="/api/v1", dependencies=[Depends(authorize)])
+    _reading(routes, views)
+    _following(routes, operations, feeds)
+    _changing(routes, applications, host, Annotated[str, Depends(authorize)])
+    _hosting(routes, host)
+    return routes
+
+
+def _reading(routes: APIRouter, views: Views) -> None:
+    @routes.get("/status", summary="The daemon and every workload")
+    async def status() -> Json:
+        return await views.status()
+
+    @routes.get("/apps", summary="Applications")
+    async def apps() -> list[Json]:
+        return await views.apps()
+
+    @routes.get("/apps/{app}", summary="One application")
+    async def app(app: str) -> Json:
+        return await views.app(app)
+
+    @routes.get("/apps/{app}/workloads/{name}", summary="One workload in detail")
+    async def workload(app: str, name: str) -> Json:
+        return await views.workload(app, name)
+
+    @routes.get("/apps/{app}/graph", summary="Topology with live figures")
+    async def graph(app: str) -> Json:
+        return await views.graph(app)
+
+    @routes.get("/apps/{app}/releases", summary="Releases, newest first")
+    async def releases(app: str) -> list[Json]:
+        return await views.releases(app)
+
+    @routes.get("/apps/{app}/releases/{number}", summary="One release with the file it was made from")
+    async def release(app: str, number: int) -> Json:
+        return await views.release(app, number)
+
+    @routes.get("/changes", summary="What happened, newest first")
+    async def changes(app: str | None = None, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> list[Json]:
+        return await views.changes(app, limit)
+
+    @routes.get("/targets", summary="Where applications can run, and how well each is proven")
+    async def targets() -> list[Json]:
+        return await views.targets()
+
+
+def _following(routes: APIRouter, operations: Operations, feeds: Feeds) -> None:
+    @routes.get("/operations/{identifier}", summary="One operation")
+    async def operation(identifier: str) -> Json:
+        return operations.get(identifier).as_dict()
+
+    @routes.get("/operations/{identifier}/events", summary="An operation's events from the first, as server-sent events")
+    async def operation_events(identifier: str) -> Any:
+        return streams.response(operations.get(identifier).follow())
+
+    @routes.get("/events", summary="Live state of everything, as server-sent events")
+    async def events(app: str | None = None) -> Any:
+        return streams.response(feeds.live(app))
+
+    @routes.get("/refusals", summary="Calls that no need allows")
+    async def refusals(app: str | None = None) -> list[Json]:
+        return feeds.refusals(app)
+
+    @routes.get("/apps/{app}/logs", summary="Log lines; with follow=true as server-sent events")
+    async def logs(
+        app: str,
+        workload: str | None = None,
+        version: str | None = None,
+        tail: Annotated[int, Query(ge=0, le=10000)] = 200,
+        follow: bool = False,
+    ) -> Any:
+        if follow:
+            return streams.response(_named("log", feeds.logs(app, workload, version, tail)))
+        return await feeds.recent_logs(app, workload, version, tail)
+
+
+def _changing(routes: APIRouter, applications: Applications, host: Host, author_type: Any) -> None:
+    @routes.post("/apps", status_code=202, summary="Bring an application up")
+    async def up(body: bodies.Up, author: author_type) -> Json:
+        file = Path(body.file)
+        operation = await applications.up(file, environment=body.environment, reason=body.reason, author=author)
+        if body.watch:
+            host.watch(file, body.environment, operation.app)
+        return operation.as_dict()
+
+    @routes.post("/plan", summary="What bringing it up would change, and why")
+    async def plan(body: bodies.Plan) -> list[Json]:
+        return described(*await applications.plan(Path(body.file), environment=body.environment))
+
+    @routes.delete("/apps/{app}", status_code=202, summary="Take an application down; its data stays")
+    async def down(app: str, author: author_type) -> Json:
+        return (await applications.down(app, author=author)).as_dict()
+
+    @routes.post("/apps/{app}/workloads/{name}/restart", status_code=202, summary="New processes, nothing lost; a job runs now")
+    async def restart(app: str, name: str, author: author_type) -> Json:
+        return (await applications.restart(app, name=name, author=author)).as_dict()
+
+    @routes.post("/apps/{app}/workloads/{name}/scale", status_code=202, summary="Run so many replicas")
+    async def scale(app: str, name: str, body: bodies.Scale, author: author_type) -> Json:
+        started = await applications.scale(app, name=name, replicas=body.replicas, version=body.version, author=author)
+        return started.as_dict()
+
+    @routes.post("/apps/{app}/traffic/{service}", status_code=202, summary="Shift traffic between versions")
+    async def shift(app: str, service: str, body: bodies.Traffic, author: author_type) -> Json:
+        return (await applications.shift(app, service=service, weights=body.weights, author=author)).as_dict()
+
+    @routes.post("/apps/{app}/rollback", status_code=202, summary="Back to an earlier release")
+    async def rollback(app: str, body: bodies.Rollback, author: author_type) -> Json:
+        return (await applications.rollback(app, number=body.release, reason=body.reason, author=author)).as_dict()
+
+
+def _hosting(routes: APIRouter, host: Host) -> None:
+    @routes.post("/login-links", summary="A link that opens the console once")
+    async def login_link() -> Json:
+        return {"url": host.login_url()}
+
+    @routes.post("/shutdown", status_code=202, summary="End the daemon")
+    async def shutdown(body: bodies.Shutdown) -> Json:
+        await host.shut_down(stop_workloads=body.stop_workloads)
+        return {}
+
+
+async def _named(kind: str, payloads: AsyncIterator[Json]) -> AsyncIterator[tuple[str, Mapping[str, Any]]]:
+    async for payload in payloads:
+        yield kind, payload

@@ -1,0 +1,207 @@
+"""The single composition root: settings -> state, engine, mesh, target -> control. Only this module sees all parts."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+import secrets
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from aiculturekit import state, threads
+from aiculturekit.control.applications import Applications
+from aiculturekit.control.feeds import Feeds
+from aiculturekit.control.hubs import Hub
+from aiculturekit.control.lives import Life
+from aiculturekit.control.observations import Observations
+from aiculturekit.control.operations import Operation, Operations
+from aiculturekit.control.views import Views
+from aiculturekit.deploy.pipeline import Pipeline
+from aiculturekit.engine import ports as engine_ports
+from aiculturekit.engine.supervisor import Engine
+from aiculturekit.engine.workloads import Event
+from aiculturekit.mesh.meshes import Mesh
+from aiculturekit.state import replicas, settings
+from aiculturekit.state.databases import Database
+from aiculturekit.targets.local import Local, Ports, Timetable
+
+INGRESS_PORT = 8080
+API_PORT = 7411
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Settings:
+    """What a daemon is told. `is_isolated` takes any free ports instead of the usual ones, so that many can live side by side."""
+
+    home: Path
+    state_url: str
+    is_isolated: bool = False
+    ingress_port: int = INGRESS_PORT
+    api_port: int = API_PORT
+
+    @classmethod
+    def from_environ(cls, home: Path, environ: Mapping[str, str]) -> Settings:
+        return cls(
+            home=home,
+            state_url=environ.get("AIC_STATE", f"sqlite:///{home / 'state.db'}"),
+            is_isolated=environ.get("AIC_ISOLATED", "") not in ("", "0"),
+            ingress_port=int(environ.get("AIC_INGRESS_PORT", INGRESS_PORT)),
+            api_port=int(environ.get("AIC_API_PORT", API_PORT)),
+        )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything that a front can be given."""
+
+    settings: Settings
+    database: Database
+    engine: Engine
+    mesh: Mesh
+    target: Local
+    hub: Hub
+    operations: Operations
+    applications: Applications
+    observations: Observations
+    views: Views
+    feeds: Feeds
+    life: Life
+    ports: Ports
+    tasks: list[asyncio.Task[Any]]
+
+    async def close(self) -> None:
+        """Let go of everything; processes and Envoy go on serving."""
+        await self.operations.close()
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        await self.engine.close()
+        await self.mesh.close()
+        await self.database.close()
+
+
+class Ledger:
+    """The engine's ledger, kept in the state database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def put(self, record: dict[str, Any]) -> None:
+        await self._database.run(replicas.put, record)
+
+    async def remove(self, identifier: str) -> None:
+        await self._database.run(replicas.remove, identifier)
+
+    async def all(self) -> list[dict[str, Any]]:
+        return await self._database.run(replicas.all)
+
+
+async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) -> Parts:
+    """Build all parts and bring them to life. `platform` answers the daemon's own part of the status view."""
+    database = await threads.run(state.open, given.state_url)
+    node = await database.run(_node_name)
+    ports = Ports(database=database, allocate=engine_ports.allocate)
+    await ports.open()
+    ingress_port = await ports.prefer(
+        "ingress", port=0 if given.is_isolated else given.ingress_port, is_free=engine_ports.is_free
+    )
+    hub, late = Hub(), _Late()
+    mesh = Mesh(home=given.home, node=node, on_event=late.mesh_event)
+    engine = Engine(
+        home=given.home,
+        node=node,
+        ledger=Ledger(database),
+        publish=lambda key, listed: mesh.publish(key.app, key.name, version=key.version, ports=listed),
+        on_event=late.engine_event,
+    )
+    target = Local(
+        home=given.home,
+        engine=engine,
+        mesh=mesh,
+        ports=ports,
+        timetable=Timetable(),
+        inherited=_inherited(given.home, os.environ),
+        ingress_port=ingress_port,
+    )
+    pipeline = Pipeline(database=database, target=target)
+    operations = Operations(on_end=late.operation_end)
+    applications = Applications(
+        home=given.home, database=database, target=target, pipeline=pipeline, engine=engine, operations=operations
+    )
+    observations = Observations(mesh=mesh, hub=hub)
+    views = Views(
+        home=given.home,
+        database=database,
+        target=target,
+        engine=engine,
+        observations=observations,
+        operations=operations,
+        platform=lambda: platform() | {"ingress": f"http://127.0.0.1:{ingress_port}", "envoy": {"pid": mesh.pid}},
+    )
+    feeds = late.feeds = Feeds(home=given.home, database=database, hub=hub, views=views)
+    life = Life(
+        database=database,
+        target=target,
+        pipeline=pipeline,
+        engine=engine,
+        operations=operations,
+        applications=applications,
+    )
+    await mesh.start()
+    await life.begin()
+    tasks = [asyncio.create_task(observations.watch()), asyncio.create_task(_follow_refusals(mesh, feeds))]
+    return Parts(
+        given, database, engine, mesh, target, hub, operations, applications, observations, views, feeds, life, ports, tasks
+    )
+
+
+class _Late:
+    """Callbacks for parts that are made before the one that they tell."""
+
+    def __init__(self) -> None:
+        self.feeds: Feeds | None = None
+
+    def engine_event(self, event: Event) -> None:
+        if self.feeds is not None:
+            self.feeds.on_event(event)
+
+    def mesh_event(self, message: str) -> None:
+        if self.feeds is not None:
+            self.feeds.on_mesh(message)
+
+    async def operation_end(self, operation: Operation) -> None:
+        if self.feeds is not None:
+            await self.feeds.on_operation(operation)
+
+
+async def _follow_refusals(mesh: Mesh, feeds: Feeds) -> None:
+    async for refusal in mesh.refusals():
+        await feeds.on_refusal(refusal)
+
+
+def _node_name(connection: Any) -> str:
+    """This home's name on the machine: the mark that its processes carry."""
+    name = settings.get(connection, "node")
+    if name is None:
+        name = secrets.token_hex(8)
+        settings.put(connection, "node", value=name)
+    return name
+
+
+def _inherited(home: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    """The daemon's environment, with a `python` at the end of PATH for machines that only have `python3`."""
+    path = environ.get("PATH", os.defpath)
+    if shutil.which("python", path=path):
+        return dict(environ)
+    folder = home / "bin"
+    folder.mkdir(exist_ok=True)
+    link = folder / "python"
+    if not link.is_symlink():
+        link.symlink_to(getattr(sys, "_base_executable", sys.executable))
+    return {**environ, "PATH": f"{path}:{folder}"}
+
+

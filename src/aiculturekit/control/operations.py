@@ -1,0 +1,117 @@
+"""Long-running verbs: each is a task of its own that outlives the request that asked for it, and can be followed from its start."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import time
+from collections import OrderedDict, defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any
+
+from aiculturekit.control import times
+from aiculturekit.deploy.changes import Emit
+from aiculturekit.errors import AicError, Failed, NotFound
+from aiculturekit.language import say
+
+log = logging.getLogger(__name__)
+Work = Callable[[Emit], Awaitable[int | None]]
+"""What an operation does; answers with the release in force afterwards."""
+
+_KEPT = 200
+
+
+class Operation:
+    """One verb under way or ended. `events` is all that was emitted, from the first."""
+
+    def __init__(self, identifier: str, *, app: str, verb: str, author: str) -> None:
+        self.id, self.app, self.verb, self.author = identifier, app, verb, author
+        self.state = "running"
+        self.release: int | None = None
+        self.error: AicError | None = None
+        self.started_at, self.finished_at = time.time(), None
+        self.events: list[tuple[str, Mapping[str, Any]]] = []
+        self._news = asyncio.Event()
+
+    def emit(self, kind: str, payload: Mapping[str, Any]) -> None:
+        self.events.append((kind, payload))
+        self._news.set()
+        self._news = asyncio.Event()
+
+    def finish(self, *, release: int | None, error: AicError | None) -> None:
+        self.state = "failed" if error else "done"
+        self.release, self.error, self.finished_at = release, error, time.time()
+        self.emit("done", self.as_dict())
+
+    async def follow(self) -> AsyncIterator[tuple[str, Mapping[str, Any]]]:
+        """Every event from the first; ends after "done"."""
+        for at in itertools.count():
+            while at >= len(self.events):
+                await self._news.wait()
+            yield self.events[at]
+            if self.events[at][0] == "done":
+                return
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "app": self.app,
+            "verb": self.verb,
+            "author": self.author,
+            "state": self.state,
+            "release": self.release,
+            "error": self.error.as_dict() if self.error else None,
+            "started_at": times.iso(self.started_at),
+            "finished_at": times.iso(self.finished_at),
+        }
+
+
+class Operations:
+    """Starts operations, one at a time for each application, and remembers the last ones."""
+
+    def __init__(self, *, on_end: Callable[[Operation], Awaitable[None]]) -> None:
+        self._on_end = on_end
+        self._all: OrderedDict[str, Operation] = OrderedDict()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._numbers = itertools.count(1)
+        self._prefix = f"{time.time_ns() // 1_000_000:x}"
+
+    def start(self, app: str, *, verb: str, author: str, work: Work) -> Operation:
+        operation = Operation(f"{self._prefix}-{next(self._numbers)}", app=app, verb=verb, author=author)
+        self._all[operation.id] = operation
+        while len(self._all) > _KEPT:
+            self._all.popitem(last=False)
+        task = asyncio.create_task(self._run(operation, work), name=f"{verb} {app}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return operation
+
+    def get(self, identifier: str) -> Operation:
+        try:
+            return self._all[identifier]
+        except KeyError:
+            raise NotFound(say("no operation {id}", id=identifier)) from None
+
+    def running(self, app: str) -> Operation | None:
+        return next((o for o in reversed(self._all.values()) if o.app == app and o.state == "running"), None)
+
+    async def close(self) -> None:
+        """Let go of what is under way: the journal has it, and the next daemon carries on."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _run(self, operation: Operation, work: Work) -> None:
+        release, error = None, None
+        async with self._locks[operation.app]:
+            try:
+                release = await work(operation.emit)
+            except AicError as failure:
+                error = failure
+            except Exception as bug:
+                log.exception("%s %s ended in a bug", operation.verb, operation.app)
+                error = Failed(say("internal error: {error}", error=repr(bug)))
+        operation.finish(release=release, error=error)
+        await self._on_end(operation)

@@ -1,0 +1,216 @@
+"""`aic server`: the one process that owns this machine's part of the platform.
+
+Start: lock the home, compose the parts, bind, write daemon.json. From then on the API answers. End (SIGTERM, SIGINT or
+POST /shutdown): let go of everything; services and Envoy go on serving unless they were asked to stop. Nothing that serves
+depends on this process being alive.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import gc
+import json
+import logging
+import os
+import secrets
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import uvicorn
+
+from aiculturekit import __version__
+from aiculturekit.api.application import application
+from aiculturekit.api.guards import guard
+from aiculturekit.api.routes import router
+from aiculturekit.compose import Parts, Settings, compose
+from aiculturekit.console import pages
+from aiculturekit.console.sessions import Sessions
+from aiculturekit.control import times
+from aiculturekit.control.watchers import Watchers
+from aiculturekit.engine import ports as engine_ports
+from aiculturekit.errors import AicError, HostTrouble
+from aiculturekit.language import detect, say, use
+from aiculturekit.state import settings as stored
+
+log = logging.getLogger(__name__)
+
+
+class Daemon:
+    """Holds what only the process itself knows: its port, its end, its login links."""
+
+    def __init__(self, given: Settings) -> None:
+        self.given = given
+        self.api = ""
+        self.started_at = time.time()
+        self.stop_workloads = False
+        self.parts: Parts | None = None
+        self.server: uvicorn.Server | None = None
+        self.sessions: Sessions | None = None
+        self.watchers: Watchers | None = None
+
+    def platform(self) -> dict[str, Any]:
+        """The daemon's part of the status view."""
+        return {
+            "daemon": {"pid": os.getpid(), "version": __version__, "started_at": times.iso(self.started_at)},
+            "api": self.api,
+            "console": self.api,
+            "doors": {},
+            "isolation": "shared-loopback",
+            "home": str(self.given.home),
+        }
+
+    def login_url(self) -> str:
+        code = self.sessions.new_login_code() if self.sessions else ""
+        return f"{self.api}/login?code={code}"
+
+    async def shut_down(self, *, stop_workloads: bool) -> None:
+        self.stop_workloads = stop_workloads
+        if self.server is not None:
+            self.server.should_exit = True
+
+    def watch(self, file: Path, environment: str | None, app: str) -> None:
+        if self.watchers is not None:
+            self.watchers.watch(file, environment=environment, app=app)
+
+    async def run(self) -> None:
+        self.parts = parts = await compose(self.given, platform=self.platform)
+        try:
+            await self._serve(parts)
+            if self.stop_workloads:
+                await parts.life.stop_everything()
+                await parts.mesh.stop()
+        finally:
+            await parts.close()
+
+    async def _serve(self, parts: Parts) -> None:
+        preferred = 0 if self.given.is_isolated else self.given.api_port
+        port = await parts.ports.prefer("api", port=preferred, is_free=engine_ports.is_free)
+        self.api = f"http://127.0.0.1:{port}"
+        token = _token(self.given.home)
+        self.sessions = await _sessions(parts)
+        self.watchers = Watchers(applications=parts.applications, target=parts.target)
+        routes = router(
+            applications=parts.applications,
+            operations=parts.operations,
+            views=parts.views,
+            feeds=parts.feeds,
+            host=self,
+            authorize=guard(token, self.sessions),
+        )
+        app = application(
+            routes,
+            pages.router(parts.views, sessions=self.sessions),
+            status=parts.views.status,
+            proxy_metrics=parts.mesh.prometheus,
+            page=pages.error_page,
+        )
+        config = uvicorn.Config(
+            app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1, server_header=False
+        )
+        self.server = uvicorn.Server(config)
+        with _listening(port) as listener, _announced(self.given.home, self.api, self.started_at):
+            gc.collect()
+            gc.freeze()
+            await self.server.serve(sockets=[listener])
+        await self.watchers.close()
+
+
+def main() -> int:
+    """Run the daemon of $AIC_HOME until it is told to end. Exit code 0, or 1 with the reason on standard error."""
+    use(detect(os.environ))
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    home = Path(os.environ["AIC_HOME"])
+    try:
+        with _owned(home):
+            uvloop_run(Daemon(Settings.from_environ(home, os.environ)).run())
+    except AicError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+    except KeyboardInterrupt:
+        return 0
+    return 0
+
+
+def uvloop_run(coroutine: Any) -> None:
+    """On uvloop where there is one (it halves the cost of an idle stream)."""
+    import uvloop
+
+    uvloop.run(coroutine)
+
+
+@contextlib.contextmanager
+def _owned(home: Path) -> Iterator[None]:
+    """One daemon a home: an advisory lock, which ends with the process however it ends."""
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = (home / "daemon.lock").open("w")
+    except OSError as error:
+        raise HostTrouble(
+            say("the platform's folder can't be written: {error}", error=str(error)),
+            hint=say("set AIC_HOME to a folder of yours, or mend the permissions"),
+        ) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise HostTrouble(
+                say("another daemon owns {home}", home=home), hint=say("`aic status` shows it; `aic server stop` ends it")
+            ) from None
+        yield
+
+
+def _token(home: Path) -> str:
+    """The bearer token of this home: made once, readable by its owner only."""
+    file = home / "token"
+    if not file.exists():
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as stream:
+            stream.write(secrets.token_urlsafe(32))
+    return file.read_text().strip()
+
+
+async def _sessions(parts: Parts) -> Sessions:
+    """Browser sessions survive a restart of the daemon: their hashes are kept in the state database."""
+    kept = await parts.database.run(stored.get, "console.sessions")
+    loop = asyncio.get_running_loop()
+
+    def save(text: str) -> None:
+        parts.tasks.append(loop.create_task(parts.database.run(stored.put, "console.sessions", value=text)))
+
+    return Sessions(kept=kept, save=save)
+
+
+@contextlib.contextmanager
+def _listening(port: int) -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", port), backlog=256) as listener:
+        yield listener
+
+
+@contextlib.contextmanager
+def _announced(home: Path, api: str, started_at: float) -> Iterator[None]:
+    """daemon.json says where the daemon is for as long as it serves."""
+    record = {
+        "pid": os.getpid(),
+        "api": api,
+        "version": __version__,
+        "started_at": times.iso(started_at),
+        "create_time": psutil.Process().create_time(),
+    }
+    file, draft = home / "daemon.json", home / "daemon.json.new"
+    draft.write_text(json.dumps(record))
+    draft.replace(file)
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

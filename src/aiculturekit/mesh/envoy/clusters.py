@@ -1,0 +1,155 @@
+"""CDS: where a connection goes, and as whom. Changes only when a workload comes or goes, or its breaker is written anew. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from aiculturekit.mesh import identities
+from aiculturekit.mesh.envoy import documents, endpoints, names, secrets
+from aiculturekit.mesh.envoy.documents import Json
+from aiculturekit.mesh.nodes import INGRESS, Breaker, Caller, Node, Service, Version
+
+REPLICA_IDLE = 1.5
+"""Seconds before an unused connection to a replica is closed: sooner than any usual server does (gunicorn 2 s, uvicorn and
+Node 5 s), since a request sent into a connection that the server is just closing is lost."""
+HOP_IDLE = 300.0
+_PLENTY = 65536
+_VOLUME = 5
+"""Answers within a window below which a breaker does not judge."""
+
+
+def compiled(node: Node, *, folder: Path) -> list[Json]:
+    """All clusters of the node, sorted by name."""
+    found = [*_outbound(node, folder), *_inbound(node, folder), *_unneeded(node, folder)]
+    return sorted(found, key=lambda cluster: str(cluster["name"]))
+
+
+def _inbound(node: Node, folder: Path) -> Iterator[Json]:
+    for service in node.services:
+        for version in service.versions:
+            yield _replicas(service, version, folder=folder)
+
+
+def _outbound(node: Node, folder: Path) -> Iterator[Json]:
+    services = {(service.app, service.name): service for service in node.services}
+    pairs = {(caller.app, caller.name, target) for caller in node.callers for target in caller.needs}
+    pairs |= {(entry.app, INGRESS, entry.service) for entry in node.entries}
+    for app, caller, target in sorted(pairs):
+        service = services.get((app, target))
+        if service is None or not service.versions:
+            continue
+        if service.protocol == "tcp":
+            yield _hop_tcp(service, caller, folder=folder, trust_domain=node.trust_domain)
+            continue
+        for version in service.versions:
+            yield _hop(service, version, caller, folder=folder, trust_domain=node.trust_domain)
+
+
+def _unneeded(node: Node, folder: Path) -> Iterator[Json]:
+    for caller in node.callers:
+        yield _refused(caller, folder=folder, trust_domain=node.trust_domain)
+
+
+def _replicas(service: Service, version: Version, *, folder: Path) -> Json:
+    name = names.inbound(service.app, service.name, version.name)
+    limit = service.breaker.max_requests if service.breaker else None
+    return _cluster(name, max_requests=limit) | {
+        "type": "EDS",
+        "eds_cluster_config": {"eds_config": documents.source(folder, names.endpoints_file(name))},
+        "lb_policy": "LEAST_REQUEST",
+        "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+        "outlier_detection": _ejection(service.breaker),
+        **_protocol(service.protocol, idle=REPLICA_IDLE),
+    }
+
+
+def _hop(service: Service, version: Version, caller: str, *, folder: Path, trust_domain: str) -> Json:
+    name = names.outbound(service.app, caller, service.name, version.name)
+    peer = {"exact": identities.uri((service.app, service.name), trust_domain=trust_domain)}
+    is_http2 = service.protocol == "http2"
+    return _cluster(name) | {
+        "type": "STATIC",
+        "load_assignment": endpoints.static(name, version.port),
+        "transport_socket": secrets.client(folder, (service.app, caller), peer=peer, is_http2=is_http2),
+        **_protocol(service.protocol, idle=HOP_IDLE),
+    }
+
+
+def _hop_tcp(service: Service, caller: str, *, folder: Path, trust_domain: str) -> Json:
+    peer = {"exact": identities.uri((service.app, service.name), trust_domain=trust_domain)}
+    group = names.weighted(service.app, service.name)
+    place = documents.source(folder, names.endpoints_file(group))
+    return _cluster(names.outbound(service.app, caller, service.name, "*")) | {
+        "type": "EDS",
+        "eds_cluster_config": {"service_name": group, "eds_config": place},
+        "transport_socket": secrets.client(folder, (service.app, caller), peer=peer),
+    }
+
+
+def _refused(caller: Caller, *, folder: Path, trust_domain: str) -> Json:
+    """One cluster for all that a caller does not need: the callee's own side says no, as it would on any platform. A cluster
+    for each pair of workloads would cost memory in their square."""
+    group = names.every_inbound(caller.app)
+    peer = {"prefix": identities.uri((caller.app, ""), trust_domain=trust_domain)}
+    return _cluster(names.unneeded(caller.app, caller.name)) | {
+        "type": "EDS",
+        "eds_cluster_config": {
+            "service_name": group,
+            "eds_config": documents.source(folder, names.endpoints_file(group)),
+        },
+        "lb_subset_config": {"fallback_policy": "NO_FALLBACK", "subset_selectors": [{"keys": ["service"]}]},
+        "transport_socket": secrets.client(folder, (caller.app, caller.name), peer=peer),
+        **_protocol("http", idle=HOP_IDLE),
+    }
+
+
+def _cluster(name: str, *, max_requests: int | None = None) -> Json:
+    limits = {"max_connections": _PLENTY, "max_pending_requests": _PLENTY, "max_retries": _PLENTY}
+    return documents.typed(
+        "config.cluster.v3.Cluster",
+        name=name,
+        connect_timeout="2s",
+        per_connection_buffer_limit_bytes=documents.BUFFER,
+        circuit_breakers={"thresholds": [limits | {"max_requests": max_requests or _PLENTY}]},
+    )
+
+
+def _protocol(protocol: str, *, idle: float) -> Json:
+    """Options for an upstream that speaks HTTP; nothing for tcp."""
+    if protocol == "tcp":
+        return {}
+    kind = {"http2_protocol_options": {}} if protocol == "http2" else {"http_protocol_options": {}}
+    options = documents.typed(
+        "extensions.upstreams.http.v3.HttpProtocolOptions",
+        explicit_http_config=kind,
+        common_http_protocol_options={"idle_timeout": documents.seconds(idle)},
+    )
+    return {"typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options}}
+
+
+def _ejection(breaker: Breaker | None) -> Json:
+    """Without a breaker: a replica that refuses connections is left out for a second while another one is there (a single
+    one never). With one: also a replica whose answers fail, even the last, which is what opens the circuit."""
+    base = {
+        "split_external_local_origin_errors": True,
+        "consecutive_local_origin_failure": 3,
+        "enforcing_consecutive_5xx": 0,
+        "enforcing_consecutive_gateway_failure": 0,
+        "enforcing_success_rate": 0,
+        "enforcing_local_origin_success_rate": 0,
+    }
+    if breaker is None:
+        return base | {"interval": "1s", "base_ejection_time": "1s", "max_ejection_time": "5s", "max_ejection_percent": 50}
+    window = documents.seconds(max(breaker.over, 0.1))
+    return base | {
+        "interval": window,
+        "base_ejection_time": window,
+        "max_ejection_time": documents.seconds(max(breaker.over, 0.1) * 6),
+        "max_ejection_percent": 100,
+        "failure_percentage_threshold": round(breaker.errors * 100),
+        "failure_percentage_minimum_hosts": 1,
+        "failure_percentage_request_volume": _VOLUME,
+        "enforcing_failure_percentage": 100,
+        "enforcing_failure_percentage_local_origin": 100,
+    }

@@ -1,0 +1,119 @@
+"""The HTTP connection managers of the four kinds of listener, and the log of what they refuse. Pure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from aiculturekit.language import say
+from aiculturekit.mesh.envoy import documents, names
+from aiculturekit.mesh.envoy.documents import Json
+
+_HCM = "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+REFUSED = "rbac_access_denied"
+IDLE = 3600.0
+"""Seconds without a byte before a stream or a connection is given up: long, since a websocket or an event stream may be silent."""
+
+
+def ingress(folder: Path) -> Json:
+    return _manager(
+        "ingress",
+        folder,
+        routes=names.INGRESS_ROUTES,
+        use_remote_address=True,
+        normalize_path=True,
+        preserve_external_request_id=True,
+        always_set_request_id_in_response=True,
+        internal_address_config={"unix_sockets": False},
+    )
+
+
+def outbound(folder: Path, *, routes: str) -> Json:
+    return _manager("outbound", folder, routes=routes, normalize_path=True)
+
+
+def inbound(folder: Path, *, routes: str, app: str, service: str) -> Json:
+    """The peer's SPIFFE ID goes to the replica in `x-forwarded-client-cert`; whatever it said of itself there is removed."""
+    nobody = documents.extension(
+        "filters.http.rbac",
+        "extensions.filters.http.rbac.v3.RBAC",
+        rules={"action": "ALLOW", "policies": {}},  # the route table says who may; without it, nobody
+    )
+    return _manager(
+        "inbound",
+        folder,
+        routes=routes,
+        guards=[nobody],
+        generate_request_id=False,
+        forward_client_cert_details="SANITIZE_SET",
+        set_current_client_cert_details={"uri": True},
+        access_log=[refusals(folder, app=app, service=service)],
+        local_reply_config={"mappers": [_reply(app, service)]},
+    )
+
+
+def refusals(folder: Path, *, app: str, service: str) -> Json:
+    """One JSON line for each refused call, and none on the way of those that are allowed."""
+    is_refused = {"status_code_filter": {"comparison": {"op": "EQ", "value": {"default_value": 403, "runtime_key": "-"}}}}
+    fields = {
+        "at": "%START_TIME(%s.%3f)%",
+        "peer": "%DOWNSTREAM_PEER_URI_SAN%",
+        "app": app,
+        "target": service,
+        "method": "%REQ(:METHOD):16%",
+        "path": "%PATH(NQ):256%",
+        "why": "%RESPONSE_CODE_DETAILS%",
+    }
+    return _file_log(folder, fields) | {"filter": is_refused}
+
+
+def connection_refusals(folder: Path, *, app: str, service: str) -> Json:
+    """The same for a tcp service, whose refusal is the end of the connection."""
+    fields = {
+        "at": "%START_TIME(%s.%3f)%",
+        "peer": "%DOWNSTREAM_PEER_URI_SAN%",
+        "app": app,
+        "target": service,
+        "method": "",
+        "path": "",
+        "why": "%CONNECTION_TERMINATION_DETAILS%",
+    }
+    return _file_log(folder, fields)
+
+
+def _file_log(folder: Path, fields: dict[str, str]) -> Json:
+    return documents.extension(
+        "access_loggers.file",
+        "extensions.access_loggers.file.v3.FileAccessLog",
+        path=str(folder / names.REFUSALS),
+        log_format={"json_format": fields},
+    )
+
+
+def _reply(app: str, service: str) -> Json:
+    """What a refused caller reads."""
+    text = say(
+        "{caller} may not call {app}/{service}: it is not among its needs in the application file.\n",
+        caller="%DOWNSTREAM_PEER_URI_SAN%",
+        app=app,
+        service=service,
+    )
+    is_refused = {"status_code_filter": {"comparison": {"op": "EQ", "value": {"default_value": 403, "runtime_key": "-"}}}}
+    return {"filter": is_refused, "body_format_override": {"text_format_source": {"inline_string": text}}}
+
+
+def _manager(prefix: str, folder: Path, *, routes: str, guards: list[Json] | None = None, **fields: object) -> Json:
+    router = documents.extension(
+        "filters.http.router", "extensions.filters.http.router.v3.Router", suppress_envoy_headers=True
+    )
+    fixed = {
+        "stat_prefix": prefix,
+        "codec_type": "AUTO",
+        "rds": {"route_config_name": routes, "config_source": documents.source(folder, names.routes_file(routes))},
+        "http_filters": [*(guards or []), router],
+        "upgrade_configs": [{"upgrade_type": "websocket"}],
+        "server_header_transformation": "PASS_THROUGH",
+        "stream_idle_timeout": documents.seconds(IDLE),
+        "common_http_protocol_options": {"idle_timeout": documents.seconds(IDLE)},
+        "http_protocol_options": {"accept_http_10": True, "default_host_for_http_10": "localhost"},
+    }
+    return documents.extension("filters.network.http_connection_manager", _HCM, **fixed, **fields)

@@ -1,0 +1,198 @@
+"""RDS: which request goes to which version, who may make it, how long it may take. Changes under load without a failed request. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from aiculturekit.language import say
+from aiculturekit.mesh import identities
+from aiculturekit.mesh.envoy import documents, names
+from aiculturekit.mesh.envoy.documents import Json
+from aiculturekit.mesh.nodes import INGRESS, Caller, Entry, Match, Node, Retries, Service, Version
+
+RBAC = "envoy.filters.http.rbac"
+_SAFE = "GET|HEAD|OPTIONS"
+_UNSENT = "connect-failure,refused-stream,reset-before-request"
+_LISTED = 30
+"""At most this many names in a 404's text, whose size Envoy bounds at 4 KiB."""
+
+
+def compiled(node: Node) -> Iterator[tuple[str, Json]]:
+    """(name, document) of every route table of the node."""
+    yield names.INGRESS_ROUTES, documents.bundle([_ingress(node)])
+    services = {(service.app, service.name): service for service in node.services if service.protocol != "tcp"}
+    for service in services.values():
+        for version in service.versions:
+            name = names.inbound(service.app, service.name, version.name)
+            yield name, documents.bundle([_inbound(name, service, trust_domain=node.trust_domain)])
+    for caller in node.callers:
+        for target in caller.needs:
+            if needed := services.get((caller.app, target)):
+                name = names.need(caller.app, caller.name, target)
+                yield name, documents.bundle([_need(name, needed, caller=caller.name)])
+        known = [service for service in services.values() if service.app == caller.app]
+        yield names.proxy(caller.app, caller.name), documents.bundle([_proxy(caller, known)])
+
+
+def _inbound(name: str, service: Service, *, trust_domain: str) -> Json:
+    """A replica that dies under a request: the next one is tried, where nothing was sent yet or the method is safe (RFC 9110, 9.2.2)."""
+    action = {"cluster": name, "timeout": "0s"}
+    retry = {
+        "num_retries": 2,
+        "retry_back_off": {"base_interval": "0.005s", "max_interval": "0.05s"},
+        "retry_host_predicate": [
+            documents.extension(
+                "retry_host_predicates.previous_hosts",
+                "extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate",
+            )
+        ],
+        "host_selection_retry_max_attempts": 3,
+    }
+    safe = {"name": ":method", "string_match": {"safe_regex": {"regex": _SAFE}}}
+    routes: list[Json] = [
+        {
+            "match": {"prefix": "/", "headers": [safe]},
+            "route": action | {"retry_policy": retry | {"retry_on": f"{_UNSENT},reset"}},
+        },
+        {"match": {"prefix": "/"}, "route": action | {"retry_policy": retry | {"retry_on": _UNSENT}}},
+    ]
+    allowed = {RBAC: allowance(service, trust_domain=trust_domain)}
+    return _table(name, [_host(name, ["*"], routes) | {"typed_per_filter_config": allowed}])
+
+
+def allowance(service: Service, *, trust_domain: str) -> Json:
+    """Who may call: in the route table, so that a permission changes without draining a listener."""
+    return documents.typed("extensions.filters.http.rbac.v3.RBACPerRoute", rbac={"rules": rules(service, trust_domain)})
+
+
+def rules(service: Service, trust_domain: str) -> Json:
+    """The allow list that follows from the callers; empty, it refuses everybody."""
+    principals = [
+        {"authenticated": {"principal_name": {"exact": identities.uri((service.app, caller), trust_domain=trust_domain)}}}
+        for caller in sorted(service.callers)
+    ]
+    policies = {"needs": {"permissions": [{"any": True}], "principals": principals}} if principals else {}
+    return {"action": "ALLOW", "policies": policies}
+
+
+def _need(name: str, service: Service, *, caller: str) -> Json:
+    return _table(name, [_host(name, ["*"], _split(service, caller=caller))])
+
+
+def _proxy(caller: Caller, known: Iterable[Service]) -> Json:
+    listed = sorted(known, key=lambda service: service.name)
+    hosts = [_host(service.name, _hosts(service), _towards(service, caller)) for service in listed]
+    text = say(
+        "No service of this name in {app}. It has: {names}\n",
+        app=caller.app,
+        names=", ".join(service.name for service in listed[:_LISTED]) or "-",
+    )
+    name = names.proxy(caller.app, caller.name)
+    return _table(name, [*hosts, _host("unknown", ["*"], [_answer(404, text)])])
+
+
+def _hosts(service: Service) -> list[str]:
+    return [service.name, f"{service.name}.{service.app}", f"{service.name}.{service.app}.localhost"]
+
+
+def _towards(service: Service, caller: Caller) -> list[Json]:
+    if service.name in caller.needs:
+        return _split(service, caller=caller.name)
+    chosen = {"filter_metadata": {"envoy.lb": {"service": service.name}}}
+    action = {"cluster": names.unneeded(caller.app, caller.name), "metadata_match": chosen, "timeout": "15s"}
+    return [{"match": {"prefix": "/"}, "route": action}]
+
+
+def _ingress(node: Node) -> Json:
+    services = {(service.app, service.name): service for service in node.services}
+    entries = [entry for entry in node.entries if (entry.app, entry.service) in services]
+    hosts = [
+        _host(app, [f"{app}.localhost"], [*_paths([e for e in entries if e.app == app], services), _nothing(node)])
+        for app in sorted({entry.app for entry in entries})
+    ]
+    bare = _host("bare", ["*"], [*_paths([e for e in entries if e.bare], services), _nothing(node)])
+    return _table(names.INGRESS_ROUTES, [*hosts, bare]) | {"response_headers_to_remove": ["server"]}
+
+
+def _paths(entries: Iterable[Entry], services: dict[tuple[str, str], Service]) -> list[Json]:
+    """The longest prefix wins."""
+    return [
+        route
+        for entry in sorted(entries, key=lambda entry: (-len(entry.prefix.rstrip("/")), entry.prefix, entry.app))
+        for route in _split(services[entry.app, entry.service], caller=INGRESS, prefix=entry.prefix)
+    ]
+
+
+def _nothing(node: Node) -> Json:
+    apps = sorted({entry.app for entry in node.entries})[:_LISTED]
+    addresses = "\n".join(f"  http://{app}.localhost:{node.ingress_port}/" for app in apps)
+    text = say("No application serves this address. Those that run here:\n{addresses}\n", addresses=addresses or "  -")
+    return _answer(404, text)
+
+
+def _split(service: Service, *, caller: str, prefix: str = "/") -> list[Json]:
+    """The versions that claim a request by their match, in order, then all by weight."""
+    routes = [
+        {"match": _matching(version.match, prefix), "route": _action(service, caller, [version])}
+        for version in service.versions
+        if version.match
+    ]
+    shares = [version for version in service.versions if version.weight > 0]
+    if not shares:
+        text = say("{service} has no version that takes requests now\n", service=service.name)
+        return [*routes, {"match": _path(prefix)} | _answer_action(503, text)]
+    return [*routes, {"match": _path(prefix), "route": _action(service, caller, shares)}]
+
+
+def _action(service: Service, caller: str, versions: list[Version]) -> Json:
+    clusters = [(names.outbound(service.app, caller, service.name, v.name), round(v.weight * 100)) for v in versions]
+    if len(clusters) == 1:
+        target: Json = {"cluster": clusters[0][0]}
+    else:
+        target = {"weighted_clusters": {"clusters": [{"name": name, "weight": weight} for name, weight in clusters]}}
+    return target | {"timeout": documents.seconds(service.timeout)} | _retry(service.retries)
+
+
+def _retry(retries: Retries) -> Json:
+    if retries.attempts <= 0:
+        return {}
+    policy: Json = {
+        "retry_on": retries.on,
+        "num_retries": retries.attempts,
+        "retry_back_off": {"base_interval": "0.01s", "max_interval": "0.2s"},
+    }
+    return {"retry_policy": policy | ({"per_try_timeout": documents.seconds(retries.per_try)} if retries.per_try else {})}
+
+
+def _matching(match: Match, prefix: str) -> Json:
+    headers = [{"name": name, "string_match": {"exact": value}} for name, value in sorted(match.headers.items())]
+    if match.method:
+        headers.append({"name": ":method", "string_match": {"exact": match.method.upper()}})
+    inner = match.path if match.path and len(match.path) > len(prefix) else prefix
+    return _path(inner) | ({"headers": headers} if headers else {})
+
+
+def _path(prefix: str) -> Json:
+    """`/api` takes /api and /api/x, never /apix."""
+    trimmed = prefix.rstrip("/")
+    return {"path_separated_prefix": trimmed} if trimmed else {"prefix": "/"}
+
+
+def _answer(status: int, text: str) -> Json:
+    return {"match": {"prefix": "/"}} | _answer_action(status, text)
+
+
+def _answer_action(status: int, text: str) -> Json:
+    return {"direct_response": {"status": status, "body": {"inline_string": text}}}
+
+
+def _host(name: str, domains: list[str], routes: list[Json]) -> Json:
+    return {"name": name, "domains": domains, "routes": routes}
+
+
+def _table(name: str, hosts: list[Json]) -> Json:
+    fields: dict[str, Any] = {"name": name, "virtual_hosts": hosts}
+    return documents.typed(
+        "config.route.v3.RouteConfiguration", **fields, ignore_port_in_host_matching=True, validate_clusters=False
+    )

@@ -1,0 +1,50 @@
+"""SDS: certificates and trust bundles, each inline in one file, so that a certificate and its key change in one rename. Pure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from aiculturekit.mesh.envoy import documents, names
+from aiculturekit.mesh.envoy.documents import Json
+from aiculturekit.mesh.identities import Identity
+
+_TYPE = "extensions.transport_sockets.tls.v3"
+
+
+def certificate(identity: Identity, *, chain: str, key: str) -> Json:
+    """The SDS document of one workload from its PEM chain and private key."""
+    pair = {"certificate_chain": {"inline_string": chain}, "private_key": {"inline_string": key}}
+    return documents.bundle([documents.typed(f"{_TYPE}.Secret", name="/".join(identity), tls_certificate=pair)])
+
+
+def trust(authorities: str) -> Json:
+    """The SDS document of the node's trust bundle from its PEM certificates."""
+    context = {"trusted_ca": {"inline_string": authorities}}
+    return documents.bundle([documents.typed(f"{_TYPE}.Secret", name=names.BUNDLE, validation_context=context)])
+
+
+def client(folder: Path, identity: Identity, *, peer: Json, is_http2: bool = False) -> Json:
+    """Dial as `identity`, and only speak with whom `peer`, a string matcher on the SPIFFE ID, accepts."""
+    common = _common(folder, identity, peer, alpn=["h2"] if is_http2 else ["http/1.1"])
+    return documents.extension("transport_sockets.tls", f"{_TYPE}.UpstreamTlsContext", common_tls_context=common)
+
+
+def server(folder: Path, identity: Identity, *, trust_domain: str) -> Json:
+    """Answer as `identity`, only to certificates of the trust domain; who may do what is the authorization filter's part."""
+    common = _common(folder, identity, {"prefix": f"spiffe://{trust_domain}/"}, alpn=["h2", "http/1.1"])
+    fields = {"require_client_certificate": True, "common_tls_context": common}
+    return documents.extension("transport_sockets.tls", f"{_TYPE}.DownstreamTlsContext", **fields)
+
+
+def _common(folder: Path, identity: Identity, peer: Json, *, alpn: list[str]) -> Json:
+    own = documents.source(folder, names.secret_file(identity))
+    trusted = documents.source(folder, names.bundle_file())
+    return {
+        "tls_params": {"tls_minimum_protocol_version": "TLSv1_3", "tls_maximum_protocol_version": "TLSv1_3"},
+        "alpn_protocols": alpn,
+        "tls_certificate_sds_secret_configs": [{"name": "/".join(identity), "sds_config": own}],
+        "combined_validation_context": {
+            "default_validation_context": {"match_typed_subject_alt_names": [{"san_type": "URI", "matcher": peer}]},
+            "validation_context_sds_secret_config": {"name": names.BUNDLE, "sds_config": trusted},
+        },
+    }

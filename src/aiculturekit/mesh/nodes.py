@@ -1,0 +1,135 @@
+"""The mesh's values: everything that the node's proxy must know, and nothing about where it came from."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Literal
+
+INGRESS = "ingress"
+"""The caller name under which the node's ingress enters an application; may not be the name of a workload."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Retries:
+    """`attempts` after the first, on `on` (Envoy's retry_on words); `per_try` seconds or None."""
+
+    attempts: int = 0
+    on: str = "connect-failure,refused-stream,reset-before-request"
+    per_try: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Breaker:
+    """Eject an endpoint when `errors` (0..1) of its answers within `over` seconds are 5xx; at most `max_requests` in flight."""
+
+    errors: float = 0.5
+    over: float = 10.0
+    max_requests: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Match:
+    """All of these must hold. Headers are compared exactly; `path` is a prefix."""
+
+    headers: Mapping[str, str] = dataclasses.field(default_factory=dict, hash=False)
+    path: str | None = None
+    method: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Version:
+    """One version of a service: `weight` in percent of the requests that no version's `match` claims; `port` is its mTLS inbound listener."""
+
+    name: str
+    port: int
+    weight: float = 100.0
+    match: Match | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Service:
+    """A workload that can be called. `callers` are the workloads allowed to (INGRESS among them where it is public)."""
+
+    app: str
+    name: str
+    versions: tuple[Version, ...]
+    callers: tuple[str, ...] = ()
+    timeout: float | None = 15.0
+    retries: Retries = Retries(attempts=1)
+    breaker: Breaker | None = None
+    protocol: Literal["http", "http2", "tcp"] = "http"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Caller:
+    """A workload that calls others. `needs` maps a service's name to the loopback port on which this workload, and only this
+    one, reaches it; `proxy` is this workload's own forward-proxy port, which routes by Host to every service of the application
+    (what is not in the needs is refused there with 403)."""
+
+    app: str
+    name: str
+    proxy: int
+    needs: Mapping[str, int] = dataclasses.field(default_factory=dict, hash=False)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Entry:
+    """A public path: requests for `prefix` on the host `<app>.localhost`, and on any other host where `bare`, go to the service."""
+
+    app: str
+    prefix: str
+    service: str
+    bare: bool = True
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Node:
+    """All of this machine's mesh."""
+
+    ingress_port: int
+    services: tuple[Service, ...] = ()
+    callers: tuple[Caller, ...] = ()
+    entries: tuple[Entry, ...] = ()
+    trust_domain: str = "aic.local"
+    otlp_port: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Edge:
+    """Live figures of one caller -> service version: rates are per second over the last window, times in milliseconds."""
+
+    app: str
+    source: str
+    target: str
+    version: str
+    rate: float = 0.0
+    error_rate: float = 0.0
+    p50_ms: float | None = None
+    p95_ms: float | None = None
+    p99_ms: float | None = None
+    requests: int = 0
+    errors: int = 0
+    ejected: int = 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Refusal:
+    """A call that the authorization rules refused; `at` is seconds since the epoch."""
+
+    at: float
+    app: str
+    source: str
+    target: str
+    method: str
+    path: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened to the proxy itself; `at` is seconds since the epoch."""
+
+    at: float
+    kind: Literal["started", "adopted", "exited", "restarted", "rejected", "certificates"]
+    message: str
+    level: Literal["info", "warning", "error"] = "info"

@@ -1,0 +1,36 @@
+"""Who may talk to whom. One list, `needs`, is the source of the environment, the mesh's rules and later of every ACL."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from aiculturekit.spec.models import Application
+
+INGRESS = "ingress"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Grant:
+    """`source` may `verb` the `target` of a kind; `path` is the key path of the line that says so."""
+
+    source: str
+    kind: str
+    target: str
+    verb: str
+    path: str
+
+
+def grants(application: Application) -> tuple[Grant, ...]:
+    """Every grant of the application, in the file's order; a `public` service is one that the ingress may call."""
+    found: list[Grant] = []
+    for name, service in application.services.items():
+        found += [Grant(INGRESS, "services", name, "call", f"services.{name}.public")] if service.public else []
+        found += [Grant(name, need.kind, need.name, need.verb, f"services.{name}.needs") for need in service.needs]
+    for name, job in application.jobs.items():
+        found += [Grant(name, need.kind, need.name, need.verb, f"jobs.{name}.needs") for need in job.needs]
+    return tuple(found)
+
+
+def callers(application: Application, *, service: str) -> tuple[str, ...]:
+    """The workloads (and INGRESS) that may call the service, sorted."""
+    return tuple(sorted({g.source for g in grants(application) if g.kind == "services" and g.target == service}))

@@ -1,0 +1,116 @@
+"""Releases: what an application was asked to be, numbered from 1 without gaps; at most one of them is the current one."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Row, func, select
+
+from aiculturekit.errors import NotFound
+from aiculturekit.language import say
+from aiculturekit.state.schema import releases
+
+State = Literal["pending", "current", "superseded", "failed"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Release:
+    """One release. `file` is the application file's path and `text` its content; `documents` is all that was wanted, `steps`
+    the plan's steps; `sources` maps code directories to digests. Times are seconds since the epoch."""
+
+    app: str
+    number: int
+    environment: str
+    author: str
+    reason: str
+    created_at: float
+    finished_at: float | None
+    state: State
+    file: str
+    text: str = dataclasses.field(default="", repr=False)
+    documents: tuple[dict[str, Any], ...] = dataclasses.field(default=(), hash=False, repr=False)
+    steps: tuple[dict[str, Any], ...] = dataclasses.field(default=(), hash=False, repr=False)
+    sources: Mapping[str, str] = dataclasses.field(default_factory=dict, hash=False, repr=False)
+
+
+_SUMMARY = [column for column in releases.c if column.name not in ("text", "documents")]
+
+
+def begin(
+    connection: Connection,
+    app: str,
+    *,
+    environment: str,
+    author: str,
+    reason: str,
+    file: str,
+    text: str,
+    documents: Sequence[Mapping[str, Any]],
+    steps: Sequence[Mapping[str, Any]],
+    sources: Mapping[str, str],
+    now: float,
+) -> int:
+    """A new pending release; answers its number: the application's next one."""
+    last = connection.scalar(select(func.max(releases.c.number)).where(releases.c.app == app)) or 0
+    connection.execute(
+        releases.insert().values(
+            app=app,
+            number=last + 1,
+            environment=environment,
+            author=author,
+            reason=reason,
+            created_at=now,
+            state="pending",
+            file=file,
+            text=text,
+            documents=list(documents),
+            steps=list(steps),
+            sources=dict(sources),
+        )
+    )
+    return last + 1
+
+
+def finish(connection: Connection, app: str, number: int, *, state: State, now: float) -> None:
+    """End the release; one that becomes the current one supersedes the one before. Raises NotFound."""
+    mine = releases.c.app == app
+    if state == "current":
+        earlier = releases.update().where(mine, releases.c.state == "current", releases.c.number != number)
+        connection.execute(earlier.values(state="superseded"))
+    ended = releases.update().where(mine, releases.c.number == number).values(state=state, finished_at=now)
+    if connection.execute(ended).rowcount == 0:
+        raise NotFound(say("{app} has no release {number}", app=app, number=number))
+
+
+def get(connection: Connection, app: str, number: int) -> Release | None:
+    row = connection.execute(select(releases).where(releases.c.app == app, releases.c.number == number)).first()
+    return _release(row) if row else None
+
+
+def current(connection: Connection, app: str) -> Release | None:
+    """The release in force."""
+    row = connection.execute(select(releases).where(releases.c.app == app, releases.c.state == "current")).first()
+    return _release(row) if row else None
+
+
+def history(connection: Connection, app: str, *, limit: int = 50) -> list[Release]:
+    """The last releases, newest first, without the big columns: `text` and `documents` are empty."""
+    newest = select(*_SUMMARY).where(releases.c.app == app).order_by(releases.c.number.desc())
+    return [_release(row) for row in connection.execute(newest.limit(limit))]
+
+
+def latest(connection: Connection, app: str) -> Release | None:
+    """The newest release in whatever state, as `history` has it."""
+    return next(iter(history(connection, app, limit=1)), None)
+
+
+def apps(connection: Connection) -> list[str]:
+    """Every application that ever had a release, by name."""
+    return list(connection.scalars(select(releases.c.app).distinct().order_by(releases.c.app)))
+
+
+def _release(row: Row[Any]) -> Release:
+    values = dict(row._mapping)
+    return Release(**values | {name: tuple(values[name]) for name in ("documents", "steps") if name in values})

@@ -1,0 +1,17 @@
+"""Small facts by name."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, select
+
+from aiculturekit.state import rows
+from aiculturekit.state.schema import settings
+
+
+def get(connection: Connection, name: str, *, default: str | None = None) -> str | None:
+    found: str | None = connection.scalar(select(settings.c.value).where(settings.c.name == name))
+    return default if found is None else found
+
+
+def put(connection: Connection, name: str, *, value: str) -> None:
+    rows.put(connection, settings, key={"name": name}, values={"value": value})

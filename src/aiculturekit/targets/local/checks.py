@@ -1,0 +1,53 @@
+"""What this machine cannot do yet, found before anything is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from aiculturekit.errors import Problem
+from aiculturekit.language import say
+from aiculturekit.spec.models import Application
+from aiculturekit.targets.local import data
+
+_SECTIONS = ("functions", "topics", "config")
+
+
+def problems(application: Application) -> list[Problem]:
+    found = [*_sections(application), *_resources(application), *_services(application)]
+    return [_placed(application, path, message, hint) for path, message, hint in found]
+
+
+def _sections(application: Application) -> Iterator[tuple[str, str, str]]:
+    for section in _SECTIONS:
+        for name in getattr(application, section):
+            yield (
+                f"{section}.{name}",
+                say("the target local: cannot run {section} yet", section=section),
+                say("leave the section out for now, or run this part as a service"),
+            )
+
+
+def _resources(application: Application) -> Iterator[tuple[str, str, str]]:
+    for name, resource in application.resources.items():
+        if resource.type not in data.TYPES or resource.url:
+            yield (
+                f"resources.{name}.type",
+                say("the target local: cannot run a resource of type {type} yet", type=resource.type),
+                say("it has {types}; or run the server as a service", types=", ".join(data.TYPES)),
+            )
+
+
+def _services(application: Application) -> Iterator[tuple[str, str, str]]:
+    for name, service in application.services.items():
+        for key in ("image", "build", "migrate", "seed"):
+            if getattr(service, key):
+                yield (
+                    f"services.{name}.{key}",
+                    say("the target local: cannot do {key} yet", key=f"`{key}:`"),
+                    say("use `run:` with a command") if key in ("image", "build") else say("run the command yourself for now"),
+                )
+
+
+def _placed(application: Application, path: str, message: str, hint: str) -> Problem:
+    line, column = application.place(path)
+    return Problem(path, message, hint, file=str(application.file), line=line, column=column)

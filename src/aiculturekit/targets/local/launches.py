@@ -1,0 +1,81 @@
+"""A workload's document -> what the engine is asked to run, with every variable it receives. Pure but for the interpreter's place."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from aiculturekit.engine.environments import Environment
+from aiculturekit.engine.workloads import Key, Limits, Probe, Workload
+from aiculturekit.plan.documents import Document
+from aiculturekit.targets.local import nodes
+
+PASSED_ON = frozenset({"HOME", "LANG", "LANGUAGE", "LOGNAME", "SHELL", "SSL_CERT_DIR", "SSL_CERT_FILE", "TMPDIR", "TZ", "USER"})
+"""What a workload inherits of the daemon's environment (and LC_*); PATH comes besides. Nothing else leaks in."""
+
+
+def workload(
+    app: str, document: Document, *, environment: Environment, variables: Mapping[str, str], release: int
+) -> Workload:
+    """`variables` is the complete environment; PORT is added by the engine for each replica."""
+    body = document.body
+    name, _, version = document.name.partition("/")
+    return Workload(
+        key=Key(app, name, version or "v1"),
+        command=body["run"],
+        directory=Path(body["directory"]),
+        revision=_revision(body, variables, environment),
+        environment=variables,
+        kind="job" if document.kind == "job" else "service",
+        replicas=body["scale"]["min"] if "scale" in body else 1,
+        readiness=_probe(body.get("readiness")) or Probe(),
+        liveness=_probe(body.get("liveness")),
+        startup=body.get("startup", body.get("timeout") or 3600.0),
+        grace=body.get("grace", 10.0),
+        limits=Limits(**body["limits"]),
+        schedule=body.get("schedule"),
+        release=release,
+    )
+
+
+def variables(
+    app: str, document: Document, *, environment: Environment, inherited: Mapping[str, str], outputs: Mapping[str, str]
+) -> dict[str, str]:
+    """Later ones win: inherited, the environment built for it, telemetry, what its needs give (`outputs`), what the file says."""
+    name, _, version = document.name.partition("/")
+    passed = {key: value for key, value in inherited.items() if key in PASSED_ON or key.startswith("LC_")}
+    path = ":".join([*(str(folder) for folder in environment.path), inherited.get("PATH", "/usr/bin:/bin")])
+    telemetry = {
+        "OTEL_SERVICE_NAME": name,
+        "OTEL_RESOURCE_ATTRIBUTES": f"service.namespace={app},service.version={version or 'v1'},deployment.environment.name=local",
+    }
+    return {**passed, **environment.variables, "PATH": path, **telemetry, **outputs, **document.body["env"]}
+
+
+def urls(app: str, document: Document, *, ports: Mapping[str, int]) -> dict[str, str]:
+    """Service needed -> its URL as this workload alone may use it."""
+    name = document.name.partition("/")[0]
+    return {
+        need["name"]: f"http://127.0.0.1:{ports[nodes.outbound(app, name, need['name'])]}"
+        for need in document.body["needs"]
+        if need["kind"] == "services"
+    }
+
+
+def variable(name: str) -> str:
+    """`order-service` -> `ORDER_SERVICE_URL`."""
+    return f"{name.upper().replace('-', '_')}_URL"
+
+
+def _probe(body: Mapping[str, Any] | None) -> Probe | None:
+    return Probe(**body) if body else None
+
+
+def _revision(body: Mapping[str, Any], variables: Mapping[str, str], environment: Environment) -> str:
+    """A digest of all that must restart a process: not the scale, which only changes how many there are."""
+    kept = {key: value for key, value in body.items() if key not in ("scale", "declared", "needs")}
+    text = json.dumps([kept, sorted(variables.items()), environment.digest], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

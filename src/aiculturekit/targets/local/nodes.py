@@ -1,0 +1,122 @@
+"""Documents in force -> the node that the mesh must be. Pure.
+
+Permissions widen early and narrow late: a caller stays allowed for as long as any document in force still needs it, so that
+a rolling deployment never meets a door that closed before the last process that uses it is gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from aiculturekit.mesh.nodes import Breaker, Caller, Entry, Match, Node, Retries, Service, Version
+from aiculturekit.plan.documents import Document
+
+Applications = Mapping[str, Sequence[Document]]
+"""application -> its documents in force; the order of the applications decides who serves a path on the bare host."""
+
+
+def inbound(app: str, service: str, version: str) -> str:
+    return f"{app}/{service}/{version}/in"
+
+
+def outbound(app: str, caller: str, target: str) -> str:
+    return f"{app}/{caller}/out/{target}"
+
+
+def proxy(app: str, caller: str) -> str:
+    return f"{app}/{caller}/proxy"
+
+
+def port_names(applications: Applications) -> list[str]:
+    """The names of all the ports that `node` looks up."""
+    names: list[str] = []
+    for app, documents in applications.items():
+        names += [inbound(app, service, version) for service, version in _versions(documents)]
+        for caller, needs in _callers(documents).items():
+            names += [proxy(app, caller), *(outbound(app, caller, target) for target in needs)]
+    return names
+
+
+def node(applications: Applications, *, ports: Mapping[str, int], ingress_port: int) -> Node:
+    return Node(
+        ingress_port=ingress_port,
+        services=tuple(service for app, documents in applications.items() for service in _services(app, documents, ports)),
+        callers=tuple(
+            Caller(app, name, proxy=ports[proxy(app, name)], needs={t: ports[outbound(app, name, t)] for t in needs})
+            for app, documents in applications.items()
+            for name, needs in _callers(documents).items()
+        ),
+        entries=tuple(entries(applications)),
+    )
+
+
+def _of_kind(documents: Iterable[Document], kind: str) -> dict[str, Document]:
+    return {document.name: document for document in documents if document.kind == kind}
+
+
+def _versions(documents: Sequence[Document]) -> list[tuple[str, str]]:
+    """(service, version) of everything that runs or is about to."""
+    declared = [(name, v) for name, access in _of_kind(documents, "access").items() for v in access.body["versions"]]
+    running = [(service, v) for service, _, v in (name.partition("/") for name in _of_kind(documents, "workload"))]
+    return sorted({*declared, *running})
+
+
+def _callers(documents: Sequence[Document]) -> dict[str, list[str]]:
+    """workload -> the services it needs, over all its versions."""
+    found: dict[str, set[str]] = {}
+    for document in documents:
+        if document.kind in ("workload", "job"):
+            needs = {need["name"] for need in document.body["needs"] if need["kind"] == "services"}
+            found.setdefault(document.name.partition("/")[0], set()).update(needs)
+    return {name: sorted(needs) for name, needs in sorted(found.items())}
+
+
+def _services(app: str, documents: Sequence[Document], ports: Mapping[str, int]) -> Iterator[Service]:
+    accesses, routes = _of_kind(documents, "access"), _of_kind(documents, "route")
+    needed_by = _callers(documents)
+    versions: dict[str, list[str]] = {}
+    for service, version in _versions(documents):
+        versions.setdefault(service, []).append(version)
+    for name, names in versions.items():
+        access = accesses[name].body if name in accesses else {"callers": [], "protocol": "http"}
+        callers = {*access["callers"], *(caller for caller, needs in needed_by.items() if name in needs)}
+        route = routes[name].body if name in routes else _unrouted(names)
+        yield Service(
+            app,
+            name,
+            versions=tuple(_version(app, name, version, route, ports) for version in names),
+            callers=tuple(sorted(callers)),
+            timeout=route["timeout"],
+            retries=_retries(route["retries"]),
+            breaker=Breaker(**route["breaker"]) if route["breaker"] else None,
+            protocol=access["protocol"],
+        )
+
+
+def _unrouted(versions: Sequence[str]) -> dict[str, Any]:
+    """Before its first route a service's first version gets everything."""
+    return {"weights": {versions[0]: 100.0}, "matches": {}, "timeout": 15.0, "retries": {}, "breaker": {}}
+
+
+def _version(app: str, service: str, version: str, route: Mapping[str, Any], ports: Mapping[str, int]) -> Version:
+    match = route["matches"].get(version)
+    return Version(
+        version,
+        port=ports[inbound(app, service, version)],
+        weight=route["weights"].get(version, 0.0),
+        match=Match(**match) if match else None,
+    )
+
+
+def _retries(body: Mapping[str, Any]) -> Retries:
+    return Retries(**{key: value for key, value in body.items() if value is not None})
+
+
+def entries(applications: Applications) -> Iterator[Entry]:
+    """Public paths: each on its application's own host name, and on the bare host for who came first."""
+    taken: set[str] = set()
+    for app, documents in applications.items():
+        for prefix, document in sorted(_of_kind(documents, "ingress").items()):
+            yield Entry(app, prefix, document.body["service"], bare=prefix not in taken)
+            taken.add(prefix)

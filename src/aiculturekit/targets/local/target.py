@@ -1,0 +1,221 @@
+"""The local target: performs documents with the engine and the mesh of this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from pathlib import Path
+
+from aiculturekit import threads
+from aiculturekit.deploy.targets import Progress
+from aiculturekit.engine import environments
+from aiculturekit.engine.supervisor import Engine
+from aiculturekit.engine.workloads import Key
+from aiculturekit.errors import HostTrouble, Problem
+from aiculturekit.language import say
+from aiculturekit.mesh.meshes import Mesh
+from aiculturekit.plan.documents import Document
+from aiculturekit.plan.steps import Step
+from aiculturekit.spec.models import Application
+from aiculturekit.targets.local import checks, data, launches, nodes
+from aiculturekit.targets.local.ports import Ports
+from aiculturekit.targets.local.timetables import Timetable
+
+Perform = Callable[[str, Step, int, Progress], Awaitable[None]]
+
+
+class Local:
+    """`documents` are those in force per application, in the order in which the applications came up."""
+
+    def __init__(
+        self,
+        *,
+        home: Path,
+        engine: Engine,
+        mesh: Mesh,
+        ports: Ports,
+        timetable: Timetable,
+        inherited: Mapping[str, str],
+        ingress_port: int,
+    ) -> None:
+        self._home, self._engine, self._mesh = home, engine, mesh
+        self._ports, self._timetable = ports, timetable
+        self._inherited, self._ingress_port = inherited, ingress_port
+        self._documents: dict[str, dict[tuple[str, str], Document]] = {}
+        self._coming: list[tuple[str, Document]] = []
+        self._lock = asyncio.Lock()
+        self._wanted = self._done = 0
+        self._performers: dict[str, Perform] = {
+            "resource": self._perform_resource,
+            "workload": self._perform_workload,
+            "job": self._perform_job,
+        }
+
+    async def open(self, documents: Mapping[str, list[Document]]) -> None:
+        """Take up what is recorded as in force: the mesh at once, the schedules; processes were adopted by the engine."""
+        self._documents = {app: {document.key: document for document in listed} for app, listed in documents.items()}
+        for app, listed in documents.items():
+            for document in listed:
+                if document.kind == "job":
+                    await self._schedule(app, document, release=0)
+        await self._sync()
+
+    def check(self, application: Application) -> list[Problem]:
+        return checks.problems(application)
+
+    async def observe(self, app: str) -> list[Document]:
+        return [document for document in self.in_force(app) if self._is_real(app, document)]
+
+    def in_force(self, app: str) -> list[Document]:
+        return list(self._documents.get(app, {}).values())
+
+    def apps(self) -> list[str]:
+        """The applications with anything in force, in the order in which they came up."""
+        return list(self._documents)
+
+    def is_bare(self, app: str) -> bool:
+        """Whether the application answers on the ingress without its own host name."""
+        entries = nodes.entries({name: list(documents.values()) for name, documents in self._documents.items()})
+        return any(entry.bare for entry in entries if entry.app == app)
+
+    async def perform(self, app: str, *, step: Step, release: int, progress: Progress) -> None:
+        performer = self._performers.get(step.document.kind, self._perform_rule)
+        await performer(app, step, release, progress)
+
+    async def sweep(self) -> None:
+        """Stop what runs without a document in force: the rest of an operation that a crash cut short and that was undone."""
+        for status in self._engine.statuses():
+            key = status.workload.key
+            kinds = (("workload", f"{key.name}/{key.version}"), ("job", key.name))
+            if not any(kind in self._documents.get(key.app, {}) for kind in kinds):
+                await self._engine.remove(key)
+
+    def urls(self, app: str, document: Document) -> dict[str, str]:
+        """Variable -> value for everything that the workload's needs give it."""
+        services = launches.urls(app, document, ports=self._ports.held)
+        resources = self._outputs(app)
+        given = {**services, **{need["name"]: resources[need["name"]] for need in _resources_needed(document)}}
+        return {launches.variable(name): url for name, url in given.items()}
+
+    def _outputs(self, app: str) -> dict[str, str]:
+        listed = [document for document in self.in_force(app) if document.kind == "resource"]
+        return {document.name: data.url(self._home, app, document) for document in listed}
+
+    def _is_real(self, app: str, document: Document) -> bool:
+        if document.kind == "resource":
+            return data.is_there(self._home, app, document)
+        if document.kind == "workload":
+            name, _, version = document.name.partition("/")
+            return self._engine.status(Key(app, name, version)) is not None
+        return True
+
+    async def _perform_rule(self, app: str, step: Step, release: int, progress: Progress) -> None:
+        self._keep(app, step)
+        await self._sync()
+
+    async def _perform_resource(self, app: str, step: Step, release: int, progress: Progress) -> None:
+        try:
+            if step.action == "delete" or (step.before and step.before.body["type"] != step.document.body["type"]):
+                kept = await threads.run(data.set_aside, self._home, app, step.before or step.document)
+                progress(step.document.name, say("its data was set aside: {folder}", folder=kept))
+            if step.action != "delete":
+                await threads.run(data.create, self._home, app, step.document)
+        except OSError as error:
+            raise HostTrouble(say("resources/{name}: {error}", name=step.document.name, error=str(error))) from error
+        self._keep(app, step)
+
+    async def _perform_workload(self, app: str, step: Step, release: int, progress: Progress) -> None:
+        name, _, version = step.document.name.partition("/")
+        if step.action == "delete":
+            await self._engine.remove(Key(app, name, version))
+            self._keep(app, step)
+        else:
+            with self._announced(app, step.document):
+                await self._sync()
+                await self._launch(app, step.document, release=release, progress=progress)
+                self._keep(app, step)
+        await self._sync()
+
+    async def _perform_job(self, app: str, step: Step, release: int, progress: Progress) -> None:
+        key = Key(app, step.document.name)
+        self._timetable.forget(key)
+        if step.action == "delete":
+            await self._engine.remove(key)
+            self._keep(app, step)
+        else:
+            with self._announced(app, step.document):
+                await self._sync()
+                if step.document.body["schedule"] is None:
+                    await self._launch(app, step.document, release=release, progress=progress)
+                await self._schedule(app, step.document, release=release)
+                self._keep(app, step)
+        await self._sync()
+
+    async def run_job(self, app: str, name: str, *, release: int) -> None:
+        """Run a job now, to its end. Raises Failed with its last lines."""
+        document = self._documents[app]["job", name]
+        await self._launch(app, document, release=release, progress=lambda _name, _message: None)
+
+    async def _schedule(self, app: str, document: Document, *, release: int) -> None:
+        if schedule := document.body["schedule"]:
+            self._timetable.set(
+                Key(app, document.name), schedule, lambda: self.run_job(app, document.name, release=release)
+            )
+
+    async def _launch(self, app: str, document: Document, *, release: int, progress: Progress) -> None:
+        def tell(message: str) -> None:
+            progress(document.name, message)
+
+        environment = await environments.prepare(
+            Path(document.body["directory"]), cache=self._home / "environments", progress=tell
+        )
+        variables = launches.variables(
+            app,
+            document,
+            environment=environment,
+            inherited=self._inherited,
+            outputs={**self.urls(app, document), "MESH_PROXY_URL": self._proxy(app, document)},
+        )
+        launch = launches.workload(app, document, environment=environment, variables=variables, release=release)
+        await self._engine.apply(launch, progress=tell)
+
+    def _proxy(self, app: str, document: Document) -> str:
+        return f"http://127.0.0.1:{self._ports.held[nodes.proxy(app, document.name.partition('/')[0])]}"
+
+    def _keep(self, app: str, step: Step) -> None:
+        if step.action != "delete":
+            self._documents.setdefault(app, {})[step.document.key] = step.document
+            return
+        self._documents.get(app, {}).pop(step.document.key, None)
+        if not self._documents.get(app):
+            self._documents.pop(app, None)
+
+    @contextlib.contextmanager
+    def _announced(self, app: str, document: Document) -> Iterator[None]:
+        """Open the doors that a workload needs before its first process starts; they close with `_keep` or the failure."""
+        entry = (app, document)
+        self._coming.append(entry)
+        try:
+            yield
+        finally:
+            self._coming.remove(entry)
+
+    async def _sync(self) -> None:
+        """Bring the mesh in line with the documents. Callers that arrive while one update is under way share the next."""
+        self._wanted += 1
+        ticket = self._wanted
+        async with self._lock:
+            if self._done >= ticket:
+                return
+            done = self._wanted
+            applications = {app: list(documents.values()) for app, documents in self._documents.items()}
+            for app, document in self._coming:
+                applications.setdefault(app, []).append(document)
+            ports = await self._ports.ensure(nodes.port_names(applications))
+            await self._mesh.apply(nodes.node(applications, ports=ports, ingress_port=self._ingress_port))
+            self._done = done
+
+
+def _resources_needed(document: Document) -> list[Mapping[str, str]]:
+    return [need for need in document.body["needs"] if need["kind"] == "resources"]
