@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from aiculturekit.plan import permissions
 from aiculturekit.plan.documents import Document
-from aiculturekit.spec.models import Application, Health, Job, Need, Resource, Service, Version
+from aiculturekit.spec.models import Application, Health, Job, Match, Need, Resource, Service, Version
+from aiculturekit.spec.services import Breaker
 
 
 def documents(application: Application, *, sources: Mapping[str, str]) -> tuple[Document, ...]:
@@ -78,10 +78,10 @@ def _route(name: str, service: Service) -> Document:
     traffic = service.traffic
     body = {
         "weights": {version: detail.weight for version, detail in service.versions.items()},
-        "matches": {v: dataclass_or_model(d.match) for v, d in service.versions.items() if d.match is not None},
+        "matches": {v: _match(d.match) for v, d in service.versions.items() if d.match is not None},
         "timeout": traffic.timeout,
-        "retries": dataclass_or_model(traffic.retries),
-        "breaker": dataclass_or_model(traffic.breaker),
+        "retries": traffic.retries.model_dump(),
+        "breaker": _breaker(traffic.breaker),
     }
     return Document("route", name, body)
 
@@ -95,13 +95,14 @@ def _needs(needs: tuple[Need, ...]) -> list[dict[str, Any]]:
 
 
 def _probe(health: Health | None) -> dict[str, Any] | None:
-    return None if health is None else dataclass_or_model(health)
+    return None if health is None else health.as_probe()
 
 
-def dataclass_or_model(value: Any) -> dict[str, Any]:
-    if value is None:
+def _match(match: Match) -> dict[str, Any]:
+    return {"headers": dict(match.header), "path": match.path, "method": match.method}
+
+
+def _breaker(breaker: Breaker | None) -> dict[str, Any]:
+    if breaker is None:
         return {}
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return dataclasses.asdict(value)
-    dumped: dict[str, Any] = value.model_dump(mode="json")
-    return dumped
+    return {"errors": breaker.errors / 100, "over": breaker.over, "max_requests": breaker.max_requests}

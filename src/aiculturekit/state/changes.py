@@ -25,7 +25,8 @@ def append(
     level: str,
     author: str,
 ) -> int:
-    """Add one, `at` in seconds since the epoch; answers its id, which is higher than all before. Prunes now and then."""
+    """Add one, `at` in seconds since the epoch; answers its id, which is higher than all before. Prunes now and
+    then."""
     values = {
         "at": at,
         "app": app,
@@ -42,8 +43,8 @@ def append(
 
 
 def recent(connection: Connection, *, app: str | None = None, limit: int = 100, after: int = 0) -> list[dict[str, Any]]:
-    """The last changes with an id above `after`, newest first: `{"id", "at", "app", "workload", "kind", "message", "level",
-    "author"}`."""
+    """The last changes with an id above `after`, newest first: `{"id", "at", "app", "workload", "kind", "message",
+    "level", "author"}`."""
     query = select(changes).where(changes.c.id > after).order_by(changes.c.id.desc()).limit(limit)
     if app is not None:
         query = query.where(changes.c.app == app)

@@ -1,7 +1,7 @@
 """A state database: transactions, one at a time, on one worker thread; drivers' errors become ours at this boundary.
 
-Why synchronous: SQLAlchemy's asyncio extension costs a daemon that has to be up in a second 170 ms and 6 MB, and still runs
-SQLite in a thread. The one thread is also what puts the transactions in order.
+Why synchronous: SQLAlchemy's asyncio extension costs a daemon that has to be up in a second 170 ms and 6 MB, and still
+runs SQLite in a thread. The one thread is also what puts the transactions in order.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ _relaxed: set[Callable[..., Any]] = set()
 
 
 def relaxed(function: Callable[P, T]) -> Callable[P, T]:
-    """Mark a repository function: its own transaction survives every crash of a process, but is not forced onto the disk.
+    """Mark a repository function: its own transaction survives every crash of a process, but is not forced onto the
+    disk.
 
     For what is frequent and is found out anew after a power cut anyway. The next transaction that is forced takes all
     earlier ones with it. Everything that is not marked is forced.
@@ -52,8 +53,9 @@ class Database:
     async def run(self, function: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """`function(connection, …)` as one transaction: committed when it returns, undone when it raises.
 
-        May wait for the transactions before it. A caller that is cancelled does not stop one that has begun. Raises Busy or
-        Unreachable (the same call may succeed later), HostTrouble (the machine must be mended), or what `function` raises.
+        May wait for the transactions before it. A caller that is cancelled does not stop one that has begun. Raises
+        Busy or Unreachable (the same call may succeed later), HostTrouble (the machine must be mended), or what
+        `function` raises.
         """
         if not self._is_open:
             raise Unreachable(say("{where} is closed", where=self.where), hint=say("the daemon is stopping; try again"))

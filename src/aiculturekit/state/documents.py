@@ -1,4 +1,5 @@
-"""What has been applied: the documents in force, each `{"kind", "name", "body"}`, in the order of their first application."""
+"""What has been applied: the documents in force, each `{"kind", "name", "body"}`, in the order of their first
+application."""
 
 from __future__ import annotations
 

@@ -8,7 +8,8 @@ from aiculturekit.state.databases import Database
 
 
 def open(url: str | Locator) -> Database:
-    """The database at `sqlite:////folder/state.db`, `postgresql://user@host/name` or `memory://`, made or migrated first.
+    """The database at `sqlite:////folder/state.db`, `postgresql://user@host/name` or `memory://`, made or migrated
+    first.
 
     Blocks. Raises LocatorError (the URL), Refused (a newer version's database), HostTrouble, Busy or Unreachable.
     """

@@ -37,7 +37,8 @@ class StepRecord:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Operation:
-    """One verb on one application: documents `wanted`, and those in force `before`. Times are seconds since the epoch."""
+    """One verb on one application: documents `wanted`, and those in force `before`. Times are seconds since the
+    epoch."""
 
     id: int
     app: str
@@ -65,7 +66,8 @@ def begin(
     steps: Sequence[Mapping[str, Any]],
     now: float,
 ) -> int:
-    """Journal a running operation with its pending steps; answers its id. Raises Busy while another one of the application runs."""
+    """Journal a running operation with its pending steps; answers its id. Raises Busy while another one of the
+    application runs."""
     values = {"app": app, "verb": verb, "author": author, "release": release, "started_at": now, "state": "running"}
     row = operations.insert().values(**values, wanted=list(wanted), before=list(before)).returning(operations.c.id)
     try:
@@ -93,8 +95,8 @@ def mark(
     error: str | None = None,
     step: Mapping[str, Any] | None = None,
 ) -> None:
-    """The step is now in `state`. A step found only when resuming has an index behind the journalled ones; it is journalled
-    now, as `step`."""
+    """The step is now in `state`. A step found only when resuming has an index behind the journalled ones; it is
+    journalled now, as `step`."""
     mine = operation_steps.update().where(operation_steps.c.operation == identifier, operation_steps.c.index == index)
     if connection.execute(mine.values(state=state, error=error)).rowcount == 0:
         late = {"operation": identifier, "index": index, "step": dict(step or {}), "state": state, "error": error}
@@ -111,7 +113,8 @@ def complete(
     document: Mapping[str, Any] | None,
     remove: tuple[str, str] | None,
 ) -> None:
-    """The step is done, and what it did is recorded with it: `document` is in force, the (kind, name) to `remove` is not."""
+    """The step is done, and what it did is recorded with it: `document` is in force, the (kind, name) to `remove` is
+    not."""
     mark(connection, identifier, index=index, state="done")
     if document is not None:
         documents.put(connection, app, document=document)

@@ -14,7 +14,8 @@ def held(connection: Connection) -> dict[str, int]:
 
 
 def hold(connection: Connection, name: str, *, port: int) -> None:
-    """From now on `name` has `port`, and no longer the one it had. A port that another name holds is an IntegrityError."""
+    """From now on `name` has `port`, and no longer the one it had. A port that another name holds is an
+    IntegrityError."""
     rows.put(connection, ports, key={"name": name}, values={"port": port})
 
 

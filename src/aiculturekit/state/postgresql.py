@@ -15,8 +15,8 @@ from aiculturekit.language import say
 from aiculturekit.locator import Locator
 from aiculturekit.state.databases import RELAXED, Database, prepared, translated
 
-# One lock for each schema of the database: the same order of transactions that SQLite's BEGIN IMMEDIATE gives, for as long
-# as the transaction. 0x61696373 is "aics".
+# One lock for each schema of the database: the same order of transactions that SQLite's BEGIN IMMEDIATE gives, for as
+# long as the transaction. 0x61696373 is "aics".
 _BEGIN = "SELECT pg_advisory_xact_lock(1634296691, hashtext(current_schema()))"
 _RELAX = ", set_config('synchronous_commit', 'off', true)"
 _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,62}")
@@ -24,7 +24,8 @@ _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Options:
-    """`schema` holds the tables and is made; `timeout` and `connect_timeout` are seconds; `host` is a folder with a socket."""
+    """`schema` holds the tables and is made; `timeout` and `connect_timeout` are seconds; `host` is a folder with a
+    socket."""
 
     schema: str = "public"
     timeout: float = 5.0
@@ -35,7 +36,8 @@ class Options:
 
 
 def open_server(locator: Locator) -> Database:
-    """`postgresql://user:password@host:5432/database?schema=aic`; several hosts are tried in turn, the first writable serves."""
+    """`postgresql://user:password@host:5432/database?schema=aic`; several hosts are tried in turn, the first writable
+    serves."""
     options = locator.options_as(Options)
     if not _SCHEMA.fullmatch(options.schema):
         raise LocatorError(say("postgresql: option schema must be a lower-case name"))
@@ -51,7 +53,8 @@ def open_server(locator: Locator) -> Database:
 
 
 def translate(error: DBAPIError, *, where: str) -> AicError | None:
-    """By SQLSTATE (PostgreSQL, Appendix A); without one the server was not reached. None for what only a bug of ours can cause."""
+    """By SQLSTATE (PostgreSQL, Appendix A); without one the server was not reached. None for what only a bug of ours
+    can cause."""
     state = getattr(error.orig, "sqlstate", None) or ""
     if not state and isinstance(error.orig, psycopg.OperationalError):
         return _refused(error.orig, where) or _unreachable(where)

@@ -1,4 +1,5 @@
-"""Releases: what an application was asked to be, numbered from 1 without gaps; at most one of them is the current one."""
+"""Releases: what an application was asked to be, numbered from 1 without gaps; at most one of them is the current
+one."""
 
 from __future__ import annotations
 
@@ -17,8 +18,8 @@ State = Literal["pending", "current", "superseded", "failed"]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Release:
-    """One release. `file` is the application file's path and `text` its content; `documents` is all that was wanted, `steps`
-    the plan's steps; `sources` maps code directories to digests. Times are seconds since the epoch."""
+    """One release. `file` is the application file's path and `text` its content; `documents` is all that was wanted,
+    `steps` the plan's steps; `sources` maps code directories to digests. Times are seconds since the epoch."""
 
     app: str
     number: int

@@ -1,5 +1,5 @@
-"""The engine's ledger: the processes that run, so that the next daemon finds them. `pid` and what follows from it are None
-between the record's writing and the process's start."""
+"""The engine's ledger: the processes that run, so that the next daemon finds them. `pid` and what follows from it are
+None between the record's writing and the process's start."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from aiculturekit.state.schema import replicas
 
 @relaxed
 def put(connection: Connection, record: Mapping[str, Any]) -> None:
-    """Write `{"id", "app", "name", "version", "revision", "release", "pid", "created", "port", "log", "workload"}`, all of it.
+    """Write `{"id", "app", "name", "version", "revision", "release", "pid", "created", "port", "log", "workload"}`,
+    all of it.
 
     `created` is the process's start in seconds since the epoch, `workload` plain JSON from which it can be run again.
     """

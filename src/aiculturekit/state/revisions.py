@@ -1,7 +1,8 @@
 """Which shape a database has, and bringing it to this version's shape; everything in the one transaction it is given.
 
-Story: a database without a revision gets all tables and the newest revision's name at once, since alembic would cost every
-first start 200 ms and 12 MB; one with an older revision is migrated by alembic; an unknown revision is refused untouched.
+Story: a database without a revision gets all tables and the newest revision's name at once, since alembic would cost
+every first start 200 ms and 12 MB; one with an older revision is migrated by alembic; an unknown revision is refused
+untouched.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ _stamp = Table("alembic_version", MetaData(), Column("version_num", String(32), 
 
 
 def prepare(connection: Connection, *, where: str, known: tuple[str, ...] = REVISIONS) -> None:
-    """Bring the database to the newest of `known`. Raises Refused for a revision that is not known, and touches nothing."""
+    """Bring the database to the newest of `known`. Raises Refused for a revision that is not known, and touches
+    nothing."""
     present = current(connection)
     if present is None:
         _create(connection, revision=known[-1], where=where)
@@ -33,8 +35,8 @@ def prepare(connection: Connection, *, where: str, known: tuple[str, ...] = REVI
             hint=say("update aiculturekit, or set AIC_HOME to another folder; the database was not touched"),
         )
     elif present != known[-1]:
-        # Late on purpose, like every heavy part: only an update of the product ever gets here. In place rather than in a
-        # process of its own, because only so are migration and lock one transaction, undone whole when it fails.
+        # Late on purpose, like every heavy part: only an update of the product ever gets here. In place rather than in
+        # a process of its own, because only so are migration and lock one transaction, undone whole when it fails.
         from aiculturekit.state.migrations import upgrades
 
         upgrades.upgrade(connection, to=known[-1])

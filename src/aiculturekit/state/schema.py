@@ -1,6 +1,7 @@
 """The tables of the state database: what migrations lead to, and what the repositories read and write.
 
-Times are seconds since the epoch (UTC). Invariants that must hold under any writer are indexes here, not code elsewhere.
+Times are seconds since the epoch (UTC). Invariants that must hold under any writer are indexes here, not code
+elsewhere.
 """
 
 from __future__ import annotations

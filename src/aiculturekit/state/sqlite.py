@@ -1,11 +1,13 @@
 """SQLite: the default state database, one file; and the same in memory, as the double for everybody's tests.
 
-Every transaction begins as a writer. One that began as a reader and then wrote could find another process's commit in its
-way and would fail at once, whatever the timeout; and numbers that are read and then written are free of gaps only so.
+Every transaction begins as a writer. One that began as a reader and then wrote could find another process's commit in
+its way and would fail at once, whatever the timeout; and numbers that are read and then written are free of gaps only
+so.
 
-How much is forced to the disk: the journal is kept so that a power cut between "begun" and "done" can be told, which holds
-only if it is on the disk (synchronous=FULL) before the first step. Steps' marks and replicas (`databases.relaxed`) are read
-after a crash of the daemon, which the kernel outlives, and are observed anew after a power cut: NORMAL, no flush.
+How much is forced to the disk: the journal is kept so that a power cut between "begun" and "done" can be told, which
+holds only if it is on the disk (synchronous=FULL) before the first step. Steps' marks and replicas
+(`databases.relaxed`) are read after a crash of the daemon, which the kernel outlives, and are observed anew after a
+power cut: NORMAL, no flush.
 """
 
 from __future__ import annotations
@@ -71,8 +73,8 @@ def translate(error: DBAPIError, *, file: Path) -> AicError | None:
 
 def _engine(file: str, *, timeout: float, pool: type[Pool]) -> Engine:
     def connect() -> sqlite3.Connection:
-        # isolation_level=None: the driver begins nothing by itself; `_begin` does. One worker thread uses the connection,
-        # after the thread that opened it.
+        # isolation_level=None: the driver begins nothing by itself; `_begin` does. One worker thread uses the
+        # connection, after the thread that opened it.
         connection = sqlite3.connect(file, timeout=timeout, isolation_level=None, check_same_thread=False)
         for pragma in ("journal_mode=WAL", "foreign_keys=ON", "fullfsync=ON", f"journal_size_limit={16 * _MEGABYTE}"):
             connection.execute(f"PRAGMA {pragma}")
@@ -100,7 +102,8 @@ def _file(locator: Locator) -> Path:
 
 
 def _make(file: Path) -> None:
-    """The file, before SQLite makes it readable by everybody: it keeps the environments of workloads, passwords included."""
+    """The file, before SQLite makes it readable by everybody: it keeps the environments of workloads, passwords
+    included."""
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))

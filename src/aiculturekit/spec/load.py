@@ -1,0 +1,166 @@
+"""From a file to an Application, or to every mistake in it at once.
+
+    read      bytes -> values with places          one Problem at most: text that is not YAML has no further ones
+    overlay   the environment over the file        places follow
+    models    every key, by itself                 all problems
+    checks    what no single key shows             all problems, of what the models accepted
+    finish    versions, weights and directories filled in
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from aiculturekit.errors import Problem, SpecError
+from aiculturekit.language import say
+from aiculturekit.spec import checks, complaints, overlays, references, texts
+from aiculturekit.spec.models import Application, File, Ref
+from aiculturekit.spec.services import Job, Service, Version
+
+DEFAULT = "local"
+T = TypeVar("T", Service, Version, Job)
+
+
+def load(file: Path, *, environment: str | None = None, variables: Mapping[str, str] | None = None) -> Application:
+    """The application in `file` as `environment` sees it (`local` when None). `variables` answers `${env.NAME}`. Raises SpecError."""
+    try:
+        with file.open("rb") as stream:
+            raw = stream.read(texts.MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise _unreadable(file, say("there is no file {file}", file=file), say("`aic init` writes one to start from")) from None
+    except IsADirectoryError:
+        raise _unreadable(file, say("{file} is a directory", file=file), say("name the file in it")) from None
+    except (OSError, ValueError) as error:
+        raise _unreadable(file, say("{file} can't be read: {error}", file=file, error=str(error)), "") from error
+    return parse(raw, file=file, environment=environment, variables=variables)
+
+
+def parse(
+    raw: bytes | str, *, file: Path, environment: str | None = None, variables: Mapping[str, str] | None = None
+) -> Application:
+    """The same from the file's content; `file` says where it stands."""
+    data = raw.encode("utf-8", "surrogateescape") if isinstance(raw, str) else raw
+    value, places = texts.read(data, file=str(file))
+    if not isinstance(value, Mapping):
+        raise _unreadable(file, say("the file must be a mapping that starts with app: NAME"), say("`aic init` writes one to start from"))
+    chosen = environment or DEFAULT
+    _check_environment(value, environment, file, places)
+    whole, kept = overlays.merged(value, places, environment=chosen)
+    model = _validated(whole, file, kept)
+    found = list(checks.findings(model, directory=file.resolve().parent))
+    problems = [complaints.problem(path, message, hint=hint, file=str(file), places=kept) for path, message, hint in found]
+    model, unset = _with_variables(model, variables, file=str(file), places=kept)
+    if problems or unset:
+        raise SpecError(_ordered([*problems, *unset]))
+    return _finished(model, file=file, environment=chosen, text=data.decode("utf-8-sig"), places=kept)
+
+
+def _validated(value: Mapping[str, Any], file: Path, places: overlays.Places) -> File:
+    try:
+        return File.model_validate(value)
+    except ValidationError as error:
+        found = complaints.problems(error, root=File, file=str(file), places=places)
+        raise SpecError(_ordered(list(found))) from None
+
+
+def _check_environment(value: Mapping[str, Any], environment: str | None, file: Path, places: overlays.Places) -> None:
+    known = value.get("environments")
+    if environment in (None, DEFAULT) or (isinstance(known, Mapping) and environment in known):
+        return
+    names = [str(name) for name in known] if isinstance(known, Mapping) else []
+    near = get_close_matches(environment or "", names, 1)
+    hint = say("did you mean {near}?", near=near[0]) if near else say("there is {known}", known=", ".join([DEFAULT, *names]))
+    message = say("the file has no environment {name}", name=repr(environment))
+    raise SpecError([complaints.problem(("environments",), message, hint=hint, file=str(file), places=places)])
+
+
+def _ordered(problems: list[Problem]) -> list[Problem]:
+    return sorted(set(problems), key=lambda p: (p.line, p.column, p.path, p.message))
+
+
+def _unreadable(file: Path, message: str, hint: str) -> SpecError:
+    return SpecError([Problem("", message, hint, file=str(file), line=1, column=1)])
+
+
+def _with_variables(
+    model: File, variables: Mapping[str, str] | None, *, file: str, places: overlays.Places
+) -> tuple[File, list[Problem]]:
+    """The model with `${env.…}` replaced; without variables (a check on another machine) they stay as they are."""
+    if variables is None:
+        return model, []
+    problems: list[Problem] = []
+
+    def resolved(env: Mapping[str, str], path: tuple[str, ...]) -> dict[str, str]:
+        result = dict(env)
+        for name, text in env.items():
+            try:
+                result[name] = references.resolve_environment(text, variables=variables.get)
+            except ValueError as error:
+                message, _, hint = str(error).partition("; ")
+                problems.append(complaints.problem((*path, name), message, hint=hint, file=file, places=places))
+        return result
+
+    services = {
+        name: service.model_copy(
+            update={
+                "env": resolved(service.env, ("services", name, "env")),
+                "versions": {
+                    v: detail.model_copy(update={"env": resolved(detail.env, ("services", name, "versions", v, "env"))})
+                    for v, detail in service.versions.items()
+                },
+            }
+        )
+        for name, service in model.services.items()
+    }
+    jobs = {
+        name: job.model_copy(update={"env": resolved(job.env, ("jobs", name, "env"))}) for name, job in model.jobs.items()
+    }
+    return model.model_copy(update={"services": services, "jobs": jobs}), problems
+
+
+def _finished(model: File, *, file: Path, environment: str, text: str, places: overlays.Places) -> Application:
+    directory = file.resolve().parent
+    references_of = (reference.partition("/") for reference in model.protect)
+    return Application(
+        app=model.app,
+        file=file.resolve(),
+        directory=directory,
+        environment=environment,
+        target=model.target or "local:",
+        services={name: _finished_service(service, directory) for name, service in model.services.items()},
+        functions=model.functions,
+        topics=model.topics,
+        resources=model.resources,
+        config=model.config,
+        jobs={name: _placed(job, directory / (job.source or ".")) for name, job in model.jobs.items()},
+        protect=tuple(Ref(kind, name) for kind, _, name in references_of),
+        text=text,
+        places=places,
+    )
+
+
+def _finished_service(service: Service, directory: Path) -> Service:
+    given = service.versions or {"v1": Version()}
+    unset = [version for version, detail in given.items() if detail.weight is None]
+    rest = 100.0 - sum(detail.weight or 0.0 for detail in given.values())
+    versions = {}
+    for name, detail in given.items():
+        update = {
+            "weight": rest / len(unset) if detail.weight is None else detail.weight,
+            "run": detail.run or service.run,
+            "image": detail.image or service.image,
+            "env": {**service.env, **detail.env},
+        }
+        versions[name] = _placed(detail.model_copy(update=update), directory / (detail.source or service.source or "."))
+    return _placed(service.model_copy(update={"versions": versions}), directory / (service.source or "."))
+
+
+def _placed(workload: T, directory: Path) -> T:
+    copy = workload.model_copy()
+    copy._directory = directory.resolve()
+    return copy

@@ -1,0 +1,87 @@
+"""`needs`: what a workload talks to, in its written forms. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+from aiculturekit.spec.fields import Part
+
+Kind = Literal["services", "functions", "resources", "topics", "config", "external"]
+VERBS: dict[str, tuple[str, ...]] = {
+    "services": ("call",),
+    "functions": ("call",),
+    "resources": ("write", "read", "admin"),
+    "topics": ("publish", "subscribe"),
+    "config": ("read",),
+    "external": ("connect",),
+}
+"""kind -> its verbs, the usual one first."""
+
+_EXTERNAL = re.compile(r"(https?|tcp)://([a-z0-9*]([a-z0-9.-]{0,251}[a-z0-9])?)(:\d{1,5})?(/[^\s]*)?", re.I)
+
+
+class Need(Part):
+    """One thing that is needed: `order-service`, `resources/users-db`, `{topics/orders: publish}`, `https://api.stripe.com`."""
+
+    kind: Kind = "services"
+    name: str
+    verb: str = "call"
+    url: str | None = Field(None, description="Where it is, for what lies outside of the application.")
+
+
+def parsed(value: object) -> Any:
+    """The written form as the Need's own keys. Raises ValueError."""
+    reference, verb = value, None
+    if isinstance(value, dict):
+        if len(value) != 1:
+            raise ValueError("a need is a name, or one `kind/name: verb`")
+        ((reference, verb),) = value.items()
+    if not isinstance(reference, str) or not (verb is None or isinstance(verb, str)):
+        raise ValueError("a need is a name such as order-service, resources/users-db, or https://api.example.com")
+    if "://" in reference:
+        return _external(reference)
+    kind, slash, name = reference.partition("/")
+    if not slash:
+        kind, name = "services", reference
+    if kind not in VERBS or kind == "external":
+        raise ValueError(f"{kind!r} is not a kind of need; there are {', '.join(k for k in VERBS if k != 'external')}")
+    if verb is not None and verb not in VERBS[kind]:
+        raise ValueError(f"{verb!r} is not something to do with {kind}; there is {', '.join(VERBS[kind])}")
+    return {"kind": kind, "name": name, "verb": verb or VERBS[kind][0]}
+
+
+def _external(url: str) -> dict[str, str]:
+    found = _EXTERNAL.fullmatch(url)
+    if not found:
+        raise ValueError(f"{url[:80]!r} is not an address; write https://host, or tcp://host:port")
+    if found[1].lower() == "tcp" and not found[3]:
+        raise ValueError(f"{url!r} has no port; write tcp://{found[2]}:PORT")
+    return {"kind": "external", "name": found[2].lower(), "verb": "connect", "url": url}
+
+
+NeedItem = Annotated[
+    Need,
+    BeforeValidator(parsed),
+    WithJsonSchema(
+        {
+            "oneOf": [
+                {"type": "string", "examples": ["order-service", "resources/users-db", "https://api.example.com"]},
+                {"type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": {"type": "string"}},
+            ]
+        }
+    ),
+]
+
+
+def variable(name: str) -> str:
+    """`order-service` -> `ORDER_SERVICE`: the stem of the variables that a need gives."""
+    return name.upper().replace("-", "_")
+
+
+def variables(needs: tuple[Need, ...]) -> list[tuple[str, Need]]:
+    """Each variable that the needs give, with the need it is for."""
+    suffixes = {"topics": "_TOPIC_URL", "config": "_CONFIG_URL"}
+    return [(variable(n.name) + suffixes.get(n.kind, "_URL"), n) for n in needs if n.kind != "external"]

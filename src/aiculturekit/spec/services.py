@@ -1,0 +1,173 @@
+"""`services:` and `jobs:` — what runs. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, PrivateAttr, WithJsonSchema, field_validator
+
+from aiculturekit.spec import crons, units
+from aiculturekit.spec.fields import Command, Cpu, Duration, Memory, Part, Percent, Prefix, Text, listed
+from aiculturekit.spec.needs import NeedItem
+
+
+def short(key: str) -> BeforeValidator:
+    """A plain value stands for a mapping with this one key."""
+    return BeforeValidator(lambda value: value if isinstance(value, dict | Part) or value is None else {key: value})
+
+
+class Health(Part):
+    """How a workload is asked whether it is well. `health: /healthz` is short for `{http: /healthz}`."""
+
+    http: Prefix | None = Field(None, description="Path that answers 2xx or 3xx when all is well.")
+    tcp: bool = Field(False, description="The port accepting connections is enough.")
+    exec: Command | None = Field(None, description="Command that ends with 0 when all is well.")
+    every: Duration = Field(5.0, description="Pause between two questions.")
+    timeout: Duration = Field(2.0, description="Longest wait for an answer.")
+    fails: int = Field(3, ge=1, le=100, description="Bad answers in a row that make a workload unwell.")
+
+    def as_probe(self) -> dict[str, Any]:
+        """The engine's words for it."""
+        kind = "http" if self.http else "exec" if self.exec else "tcp"
+        asked = {"kind": kind, "path": self.http or "/", "command": self.exec or ""}
+        return asked | {"every": self.every, "timeout": self.timeout, "fails": self.fails}
+
+
+class Limits(Part):
+    """Upper bounds for one replica."""
+
+    cpu: Cpu | None = Field(None, description="Processor time: 250m is a quarter of a core.")
+    memory: Memory | None = Field(None, description="Memory; a process that takes more is ended.")
+
+
+class Scale(Part):
+    """How many replicas: a number, a range `1..8`, or a mapping with what to scale by."""
+
+    min: int = Field(1, ge=0, le=100, description="Fewest replicas.")
+    max: int = Field(1, ge=0, le=100, description="Most replicas.")
+    rps: float | None = Field(None, gt=0, description="Requests per second that one replica should carry.")
+    cpu: Percent | None = Field(None, description="Processor time that one replica should use, of one core.")
+
+
+class Match(Part):
+    """Requests that go to a version whatever its weight; all of it must hold."""
+
+    header: Mapping[str, Text] = Field(default_factory=dict, description="Header name to exact value.")
+    path: Prefix | None = Field(None, description="Path prefix.")
+    method: str | None = Field(None, pattern="^[A-Z]{3,16}$", description="HTTP method.")
+
+
+class Retries(Part):
+    """Tries after the first. `retries: 2` is short for `{attempts: 2}`."""
+
+    attempts: int = Field(2, ge=0, le=10, description="Tries after the first.")
+    on: str = Field(
+        "connect-failure,refused-stream,reset-before-request",
+        pattern="^[a-z0-9,-]+$",
+        description="What is tried again; Envoy's words. The default repeats only what the service has not seen.",
+    )
+    per_try: Duration | None = Field(None, description="Longest wait for one try.")
+
+
+class Breaker(Part):
+    """A replica that keeps failing is left out for a while."""
+
+    errors: Percent = Field(50.0, description="Share of 5xx answers that is too much.")
+    over: Duration = Field(10.0, description="The time over which answers are counted.")
+    max_requests: int | None = Field(None, ge=1, description="Most requests in flight; more are refused with 503.")
+
+
+class Traffic(Part):
+    """How calls to this service are treated, at each of its callers."""
+
+    timeout: Duration | None = Field(15.0, description="Longest wait for a whole answer.")
+    retries: Annotated[Retries, short("attempts")] = Field(Retries(attempts=1), description="What is tried again.")
+    breaker: Breaker | None = Field(None, description="When a replica is left out.")
+
+
+class Version(Part):
+    """One of several versions that run side by side; what it leaves out it has from its service."""
+
+    weight: Percent | None = Field(None, description="Share of the requests that no match claims; the rest when left out.")
+    match: Match | None = Field(None, description="Requests that go here whatever the weight.")
+    source: str | None = Field(None, description="Directory of the code, relative to the file.")
+    run: Command | None = Field(None, description="Command.")
+    image: str | None = Field(None, description="Container image instead of a command.")
+    env: Mapping[str, Text] = Field(default_factory=dict, description="Variables, on top of the service's.")
+    _directory: Path = PrivateAttr(default=Path())
+
+    @property
+    def directory(self) -> Path:
+        """Absolute path of the code."""
+        return self._directory
+
+
+class Runnable(Part):
+    source: str | None = Field(None, description="Directory of the code, relative to the file; the working directory of `run`.")
+    run: Command | None = Field(None, description="Command; the platform picks $PORT.")
+    env: Mapping[str, Text] = Field(default_factory=dict, description="Variables; may refer to ${resources.NAME.url} and ${env.NAME}.")
+    needs: tuple[NeedItem, ...] = Field((), description="What it talks to: the address it gets and the permission it has.")
+    resources: Limits = Field(Limits(), description="Upper bounds for one replica.")
+    _directory: Path = PrivateAttr(default=Path())
+
+    @property
+    def directory(self) -> Path:
+        """Absolute path of the code."""
+        return self._directory
+
+    @field_validator("env")
+    @classmethod
+    def _names(cls, env: Mapping[str, str]) -> Mapping[str, str]:
+        for name in env:
+            if not name.replace("_", "a").isalnum() or name[:1].isdigit() or not name.isascii():
+                raise ValueError(f"{name!r} is not the name of a variable; use letters, digits and _")
+            if name == "PORT":
+                raise ValueError("PORT is picked by the platform; read it instead of setting it")
+        return env
+
+
+def _scale(value: object) -> object:
+    if isinstance(value, dict | Scale) or value is None:
+        return value
+    low, high = units.replicas(value)
+    return {"min": low, "max": high}
+
+
+ScaleField = Annotated[
+    Scale,
+    BeforeValidator(_scale),
+    WithJsonSchema({"type": ["integer", "string", "object"], "examples": [3, "1..8", {"min": 1, "max": 8, "rps": 200}]}),
+]
+
+
+class Service(Runnable):
+    """A workload that answers requests."""
+
+    image: str | None = Field(None, description="Container image instead of a command.")
+    build: str | None = Field(None, description="Directory to build an image from.")
+    public: Annotated[tuple[Prefix, ...], BeforeValidator(listed)] = Field(
+        (), description="Path prefixes that the ingress routes here.", json_schema_extra={"type": ["string", "array"]}
+    )
+    protocol: Literal["http", "http2", "tcp"] = Field("http", description="What it speaks.")
+    health: Annotated[Health | None, short("http")] = Field(None, description="How it is asked whether it may get requests.")
+    liveness: Annotated[Health | None, short("http")] = Field(None, description="How it is asked whether it must be restarted.")
+    startup: Duration = Field(30.0, description="Longest time until it is well for the first time.")
+    grace: Duration = Field(10.0, description="Time between the request to stop and the end.")
+    scale: ScaleField = Field(Scale(), description="How many replicas.")
+    traffic: Traffic = Field(Traffic(), description="How calls to it are treated.")
+    versions: Mapping[str, Version] = Field(default_factory=dict, description="Several versions side by side.")
+    migrate: Command | None = Field(None, description="Command that runs once a release, before traffic moves.")
+    seed: Command | None = Field(None, description="Command that runs when its data is first created.")
+
+
+class Job(Runnable):
+    """A command that runs to its end: on a schedule, or once a release that changes it."""
+
+    run: Command = Field(description="Command.")
+    schedule: Annotated[str, BeforeValidator(crons.checked)] | None = Field(
+        None, description="Five cron fields, or @hourly, @daily, @weekly, @monthly."
+    )
+    timeout: Duration | None = Field(None, description="Longest time until it must have ended.")
+    retries: int = Field(0, ge=0, le=10, description="Tries after the first.")
