@@ -48,7 +48,9 @@ BAD = (
     "",
 )
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
-hosts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12) | st.sampled_from(["[::1]", "a,b", "x:y"])
+hosts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12) | st.sampled_from(
+    ["[::1]", "a,b", "x:y"]
+)
 ports = st.none() | st.integers(0, 65535)
 
 
@@ -111,7 +113,12 @@ def test_a_bad_url_is_refused_without_repeating_it(text: str) -> None:
 def test_parts_are_decoded() -> None:
     locator = Locator.parse("PostgreSQL://us%40er:p%2Fw@[::1]:5432,b/d%20b?ssl=on&x=a%26b")
     assert locator == Locator(
-        "postgresql", (("[::1]", 5432), ("b", None)), "/d b", {"ssl": "on", "x": "a&b"}, username="us@er", password="p/w"
+        "postgresql",
+        (("[::1]", 5432), ("b", None)),
+        "/d b",
+        {"ssl": "on", "x": "a&b"},
+        username="us@er",
+        password="p/w",
     )
     assert hash(locator) == hash(Locator.parse(locator.reveal()))
 

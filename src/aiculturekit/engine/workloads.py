@@ -112,3 +112,22 @@ class Event:
     message: str
     level: Literal["info", "warning", "error"] = "info"
     instance: str = ""
+
+
+def as_record(workload: Workload) -> dict[str, Any]:
+    """Plain JSON, from which `from_record` makes the same workload again."""
+    return dataclasses.asdict(workload) | {"directory": str(workload.directory)}
+
+
+def from_record(record: Mapping[str, Any]) -> Workload:
+    liveness = record["liveness"]
+    return Workload(
+        **{
+            **record,
+            "key": Key(**record["key"]),
+            "directory": Path(record["directory"]),
+            "readiness": Probe(**record["readiness"]),
+            "liveness": Probe(**liveness) if liveness else None,
+            "limits": Limits(**record["limits"]),
+        }
+    )

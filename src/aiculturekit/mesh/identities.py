@@ -28,3 +28,8 @@ def of(node: Node) -> list[Identity]:
     services = {(service.app, service.name) for service in node.services}
     callers = {(caller.app, caller.name) for caller in node.callers}
     return sorted(services | callers | {(entry.app, INGRESS) for entry in node.entries})
+
+
+def root_uri(trust_domain: str) -> str:
+    """The SPIFFE ID of the authority itself: the trust domain, without a path."""
+    return f"spiffe://{trust_domain}"

@@ -123,13 +123,3 @@ class Refusal:
     target: str
     method: str
     path: str
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Event:
-    """Something that happened to the proxy itself; `at` is seconds since the epoch."""
-
-    at: float
-    kind: Literal["started", "adopted", "exited", "restarted", "rejected", "certificates"]
-    message: str
-    level: Literal["info", "warning", "error"] = "info"

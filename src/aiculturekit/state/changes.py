@@ -38,7 +38,7 @@ def append(
     }
     identifier: int = connection.execute(changes.insert().values(**values).returning(changes.c.id)).scalar_one()
     if identifier % _EVERY == 0:
-        prune(connection)
+        prune(connection, keep=KEPT)
     return identifier
 
 

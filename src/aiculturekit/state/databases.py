@@ -61,9 +61,13 @@ class Database:
             raise Unreachable(say("{where} is closed", where=self.where), hint=say("the daemon is stopping; try again"))
 
         def transact() -> T:
-            with translated(self._translate), self._engine.connect() as connection:
-                with connection.execution_options(**{RELAXED: function in _relaxed}).begin():
-                    return function(connection, *args, **kwargs)
+            options = {RELAXED: function in _relaxed}
+            with (
+                translated(self._translate),
+                self._engine.connect().execution_options(**options) as connection,
+                connection.begin(),
+            ):
+                return function(connection, *args, **kwargs)
 
         return await threads.run_on(self._thread, transact)
 

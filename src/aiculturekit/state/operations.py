@@ -155,7 +155,8 @@ def _read(connection: Connection, query: Select[Any]) -> list[Operation]:
     listed = operation_steps.c.operation.in_([row.id for row in found])
     steps: defaultdict[int, list[StepRecord]] = defaultdict(list)
     for row in connection.execute(select(operation_steps).where(listed).order_by(operation_steps.c.index)):
-        steps[row.operation].append(StepRecord(row.index, row.step, row.state, row.error))
+        values = row._mapping  # `row.index` would be the tuple's method
+        steps[row.operation].append(StepRecord(values["index"], row.step, row.state, row.error))
     return [_operation(row, steps[row.id]) for row in found]
 
 

@@ -19,27 +19,26 @@ REVISIONS = ("0001",)
 _stamp = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
 
 
-def prepare(connection: Connection, *, where: str, known: tuple[str, ...] = REVISIONS) -> None:
-    """Bring the database to the newest of `known`. Raises Refused for a revision that is not known, and touches
-    nothing."""
+def prepare(connection: Connection, *, where: str) -> None:
+    """Bring the database to the newest revision. Raises Refused for one that is not known, and touches nothing."""
     present = current(connection)
     if present is None:
-        _create(connection, revision=known[-1], where=where)
-    elif present not in known:
+        _create(connection, revision=REVISIONS[-1], where=where)
+    elif present not in REVISIONS:
         raise Refused(
             say(
-                "{where} was written by a newer version of AICultureKit (revision {revision})",
+                "{where} has a shape that this version does not know (revision {revision})",
                 where=where,
                 revision=present,
             ),
-            hint=say("update aiculturekit, or set AIC_HOME to another folder; the database was not touched"),
+            hint=say("a newer AICultureKit wrote it: update, or set AIC_HOME to another folder; it was not touched"),
         )
-    elif present != known[-1]:
+    elif present != REVISIONS[-1]:
         # Late on purpose, like every heavy part: only an update of the product ever gets here. In place rather than in
         # a process of its own, because only so are migration and lock one transaction, undone whole when it fails.
-        from aiculturekit.state.migrations import upgrades
+        from aiculturekit.state.migrations import upgrades  # heavy: alembic, 200 ms and 12 MB
 
-        upgrades.upgrade(connection, to=known[-1])
+        upgrades.upgrade(connection, to=REVISIONS[-1])
 
 
 def current(connection: Connection) -> str | None:

@@ -136,7 +136,7 @@ def _not_writable(file: Path) -> HostTrouble:
     return HostTrouble(
         say("{file} cannot be written", file=file),
         hint=say(
-            "its folder and the file must be writable by you, on a disk that is not read-only; or set AIC_HOME to another folder"
+            "the file and its folder must be yours to write, on a disk that is not read-only; or set another AIC_HOME"
         ),
     )
 

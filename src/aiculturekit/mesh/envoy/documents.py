@@ -16,13 +16,13 @@ BUFFER = 256 * 1024
 _API = "type.googleapis.com/envoy"
 
 
-def typed(name: str, **fields: Any) -> Json:
-    """A message with its type, `name` as in `config.cluster.v3.Cluster`."""
-    return {"@type": f"{_API}.{name}", **fields}
+def typed(message: str, /, **fields: Any) -> Json:
+    """A message with its type, as in `config.cluster.v3.Cluster`."""
+    return {"@type": f"{_API}.{message}", **fields}
 
 
-def extension(name: str, type_name: str, /, **fields: Any) -> Json:
-    return {"name": f"envoy.{name}", "typed_config": typed(type_name, **fields)}
+def extension(name: str, message: str, /, **fields: Any) -> Json:
+    return {"name": f"envoy.{name}", "typed_config": typed(message, **fields)}
 
 
 def address(port: int, *, host: str = LOOPBACK) -> Json:

@@ -52,8 +52,8 @@ def compiled(node: Node) -> Iterator[tuple[str, Json]]:
 
 
 def static(name: str, port: int) -> Json:
-    """The assignment of a cluster that never changes."""
-    return _assignment(name, [_endpoint(port)])
+    """The assignment of a cluster that never changes; it stands inside the cluster, without a type of its own."""
+    return {"cluster_name": name, "endpoints": [{"lb_endpoints": [_endpoint(port)]}]}
 
 
 def _assignment(name: str, listed: list[Json]) -> Json:

@@ -9,17 +9,18 @@ from alembic.config import Config
 from sqlalchemy import Connection
 
 HERE = Path(__file__).parent
+VERSIONS = HERE / "versions"
 
 
-def configuration(connection: Connection | None = None, *, versions: Path = HERE / "versions") -> Config:
+def configuration(connection: Connection | None = None) -> Config:
     config = Config()
     config.set_main_option("script_location", str(HERE).replace("%", "%%"))
-    config.set_main_option("version_locations", str(versions).replace("%", "%%"))
+    config.set_main_option("version_locations", str(VERSIONS).replace("%", "%%"))
     config.set_main_option("path_separator", "newline")  # folders may have spaces in their names
     config.attributes["connection"] = connection
     return config
 
 
-def upgrade(connection: Connection, *, to: str = "head", versions: Path = HERE / "versions") -> None:
+def upgrade(connection: Connection, *, to: str = "head") -> None:
     """Migrate to revision `to` within the transaction that the connection is in."""
-    command.upgrade(configuration(connection, versions=versions), to)
+    command.upgrade(configuration(connection), to)

@@ -1,0 +1,309 @@
+"""The shell around one machine: one process, its log, its probes, its end.
+
+All that happens to a replica goes through one queue and is handled by one task, so the machine sees it in order. The ledger knows a
+replica before its process exists and until its last process is gone: a crash in between leaves something to find, never an orphan.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from aiculturekit import threads
+from aiculturekit.engine import host, limits, logs, ports, probes
+from aiculturekit.engine.machine import Machine, Order, Terms
+from aiculturekit.engine.workloads import Instance, Probe, Workload, as_record
+from aiculturekit.errors import AicError
+from aiculturekit.language import say
+
+log = logging.getLogger(__name__)
+_FIRST_ASK, _SLOWEST_ASK = 0.03, 0.25
+_FIGURES_FOR = 2.0
+
+
+class Ledger(Protocol):
+    """Where replicas are recorded. Every method is idempotent."""
+
+    async def put(self, record: dict[str, Any]) -> None: ...
+
+    async def remove(self, identifier: str) -> None: ...
+
+    async def all(self) -> list[dict[str, Any]]: ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What every replica of an engine shares."""
+
+    home: Path
+    node: str
+    ledger: Ledger
+    taken: set[int]
+
+
+class Replica:
+    """`on_change(replica, what)` is awaited after "publish", "withdraw", "exit" and "gone"."""
+
+    def __init__(
+        self,
+        workload: Workload,
+        *,
+        identifier: str,
+        around: Surroundings,
+        on_change: Callable[[Replica, str], Awaitable[None]],
+    ) -> None:
+        self.workload, self.id = workload, identifier
+        self.machine = Machine(_terms(workload))
+        self.pid: int | None = None
+        self.created: float | None = None
+        self.port: int | None = None
+        self.started_at: float | None = None
+        self.is_promoted = False
+        self._last_probe = ""
+        self._around, self._on_change = around, on_change
+        self._inbox: asyncio.Queue[Callable[[], list[Order]]] = asyncio.Queue()
+        self._helpers: set[asyncio.Task[None]] = set()
+        self._group: limits.Group | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._settled = asyncio.Event()
+        self._gone = asyncio.Event()
+        self._figures: tuple[float, int | None, float | None] = (-_FIGURES_FOR, None, None)
+
+    @property
+    def log_file(self) -> Path:
+        key = self.workload.key
+        return logs.path(self._around.home, app=key.app, name=key.name, version=key.version, instance=self.id)
+
+    @property
+    def is_ready(self) -> bool:
+        return self.machine.state == "ready"
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._live(lambda: self.machine.begin(time.monotonic())), name=f"replica {self.id}")
+
+    def adopt(self, record: dict[str, Any]) -> None:
+        """Take over the process of an earlier daemon."""
+        self.pid, self.created, self.port = record["pid"], record["created"], record["port"]
+        self.started_at, self.is_promoted = time.time(), True
+        self._task = asyncio.create_task(self._live(lambda: self.machine.adopt(time.monotonic())), name=f"replica {self.id}")
+        self._watch_process()
+
+    async def settled(self) -> bool:
+        """Wait for the first verdict: True when it became ready (or a job ended well), False when it failed."""
+        await self._settled.wait()
+        return self.is_ready or (self.machine.terms.is_job and self.machine.state == "exited")
+
+    async def stop(self) -> None:
+        """End it and wait until every process of it is gone. Idempotent."""
+        self._inbox.put_nowait(lambda: self.machine.stop(time.monotonic()))
+        await self._gone.wait()
+
+    async def let_go(self) -> None:
+        """Stop supervising; the process goes on."""
+        for task in [*self._helpers, *([self._task] if self._task else [])]:
+            task.cancel()
+        await asyncio.gather(*self._helpers, *([self._task] if self._task else []), return_exceptions=True)
+
+    def instance(self) -> Instance:
+        """As it is now; memory and CPU are at most two seconds old."""
+        now = time.monotonic()
+        if self.pid is not None and now - self._figures[0] > _FIGURES_FOR:
+            self._figures = (now, host.memory(host.group(self.pid)), host.cpu_seconds(self.pid))
+        machine = self.machine
+        return Instance(
+            id=self.id,
+            revision=self.workload.revision,
+            release=self.workload.release,
+            pid=self.pid,
+            port=self.port,
+            state=machine.state,
+            reason=machine.reason,
+            restarts=machine.restarts,
+            started_at=self.started_at,
+            exit_code=machine.exit_code,
+            memory_bytes=self._figures[1] if self.pid is not None else None,
+            cpu_seconds=self._figures[2] if self.pid is not None else None,
+            last_probe=self._last_probe,
+        )
+
+    async def record(self) -> None:
+        await self._around.ledger.put(
+            {
+                "id": self.id,
+                "app": self.workload.key.app,
+                "name": self.workload.key.name,
+                "version": self.workload.key.version,
+                "revision": self.workload.revision,
+                "release": self.workload.release,
+                "pid": self.pid,
+                "created": self.created,
+                "port": self.port,
+                "log": str(self.log_file),
+                "workload": as_record(self.workload),
+            }
+        )
+
+    async def _live(self, first: Callable[[], list[Order]]) -> None:
+        """Handle what comes in until the machine is gone. A bug in here must not leave a waiter waiting."""
+        try:
+            await self._obey(first())
+            while not self.machine.is_gone:
+                event = await self._next()
+                await self._obey(event() if event else self.machine.tick(time.monotonic()))
+        except AicError as error:
+            self.machine.reason, self.machine.state = error.message, "failed"
+        except Exception:
+            log.exception("replica %s", self.id)
+            self.machine.reason, self.machine.state = say("internal error"), "failed"
+        self._settled.set()
+        self._gone.set()
+
+    async def _next(self) -> Callable[[], list[Order]] | None:
+        deadline = self.machine.deadline
+        timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                return await self._inbox.get()
+        return None
+
+    async def _obey(self, orders: list[Order]) -> None:
+        for order in orders:
+            match order:
+                case "spawn":
+                    await self._spawn()
+                case "term":
+                    self._signal(signal.SIGTERM)
+                case "kill":
+                    self._signal(signal.SIGKILL)
+                case "publish":
+                    self._settled.set()
+                    await self._on_change(self, "publish")
+                case "withdraw":
+                    await self._on_change(self, "withdraw")
+                case "gone":
+                    await self._clean_up()
+
+    def _signal(self, number: int) -> None:
+        if self.pid is not None:
+            host.signal_group(self.pid, number)
+
+    async def _spawn(self) -> None:
+        """The record comes before the process, so that a crash in between leaves a token to find."""
+        self._choose_port()
+        self.pid = self.created = None
+        await self.record()
+        try:
+            self.pid = self._start_process()
+        except OSError as error:
+            self._inbox.put_nowait(lambda: self.machine.exited(time.monotonic(), code=126, why=str(error)))
+            return
+        self.created, self.started_at = host.started(self.pid), time.time()
+        await self.record()
+        self._watch_process()
+
+    def _choose_port(self) -> None:
+        if self.port is not None and ports.is_free(self.port):
+            return
+        self._around.taken.discard(self.port or 0)
+        self.port = ports.allocate(self._around.taken)
+        self._around.taken.add(self.port)
+
+    def _start_process(self) -> int:
+        workload = self.workload
+        self._group = limits.Group.create(self._around.node, self.id, limits=workload.limits)
+        enter = self._group.shell if self._group else ""
+        script = f"{enter}{limits.prefix(workload.limits, has_cgroup=self._group is not None)}{workload.command}"
+        self.log_file.parent.mkdir(parents=True, exist_ok=True)
+        return host.spawn(
+            ["/bin/sh", "-c", script], log=self.log_file, environment=self._environment(), directory=workload.directory
+        )
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            **self.workload.environment,
+            "PORT": str(self.port),
+            host.NODE: self._around.node,
+            host.TOKEN: self.id,
+        }
+
+    def _watch_process(self) -> None:
+        for task in list(self._helpers):
+            task.cancel()
+        for work in (self._watch_exit(), self._ask_often(), self._ask_alive()):
+            task = asyncio.create_task(work)
+            self._helpers.add(task)
+            task.add_done_callback(self._helpers.discard)
+
+    async def _watch_exit(self) -> None:
+        pid = self.pid
+        if pid is None:
+            return
+        code = await host.ended(pid)
+        why = say("out of memory: it took more than its limit") if self._group and self._group.ran_out_of_memory() else ""
+        await threads.run(host.kill_all, self.id, pid=pid)
+
+        def ended() -> list[Order]:
+            self.pid = None
+            return self.machine.exited(time.monotonic(), code=code, why=why)
+
+        self._inbox.put_nowait(ended)
+        await self._on_change(self, "exit")
+
+    async def _ask_often(self) -> None:
+        """The readiness probe: eager until the first good answer, then at its own pace."""
+        if self.machine.terms.is_job:
+            return
+        pause = _FIRST_ASK
+        while True:
+            await asyncio.sleep(pause)
+            verdict = await self._ask(self.workload.readiness)
+            self._last_probe = verdict.message
+            self._inbox.put_nowait(lambda v=verdict: self.machine.probed(time.monotonic(), is_well=v.is_well, message=v.message))
+            eager = self.machine.state == "starting" and not verdict.is_well
+            pause = min(pause * 1.3, _SLOWEST_ASK) if eager else self.workload.readiness.every
+
+    async def _ask_alive(self) -> None:
+        probe = self.workload.liveness
+        if probe is None:
+            return
+        while True:
+            await asyncio.sleep(probe.every)
+            verdict = await self._ask(probe)
+            self._inbox.put_nowait(lambda v=verdict: self.machine.lived(is_well=v.is_well, message=v.message))
+
+    async def _ask(self, probe: Probe) -> probes.Verdict:
+        directory, environment = self.workload.directory, self._environment()
+        return await probes.ask(probe, port=self.port or 0, directory=directory, environment=environment)
+
+    async def _clean_up(self) -> None:
+        """Nothing of it may be left: not a process that went its own way, not a cgroup, not a record."""
+        for task in list(self._helpers):
+            if task is not asyncio.current_task():
+                task.cancel()
+        await threads.run(host.kill_all, self.id, pid=self.pid)
+        if self.pid is not None:
+            host.reap(self.pid)
+            self.pid = None
+        if self._group is not None:
+            await threads.run(self._group.remove)
+        self._around.taken.discard(self.port or 0)
+        await self._around.ledger.remove(self.id)
+        await self._on_change(self, "gone")
+
+
+def _terms(workload: Workload) -> Terms:
+    live = workload.liveness.fails if workload.liveness else 3
+    return Terms(
+        startup=workload.startup,
+        grace=workload.grace,
+        fails=workload.readiness.fails,
+        live_fails=live,
+        is_job=workload.kind == "job",
+    )

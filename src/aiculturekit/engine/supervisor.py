@@ -1,0 +1,133 @@
+"""The engine: groups by key, adoption of what an earlier daemon left, and housekeeping."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from aiculturekit import threads
+from aiculturekit.engine import host, logs
+from aiculturekit.engine.groups import Group, Progress, Publish
+from aiculturekit.engine.replicas import Ledger, Surroundings
+from aiculturekit.engine.workloads import Event, Key, Status, Workload, from_record
+
+log = logging.getLogger(__name__)
+_HOUSEKEEPING = 2.0
+
+
+class Engine:
+    """`node` is this home's mark on its processes. `publish` tells the data plane which ports serve a key, and returns when that
+    is in force."""
+
+    def __init__(
+        self, *, home: Path, node: str, ledger: Ledger, publish: Publish, on_event: Callable[[Event], None]
+    ) -> None:
+        self._around = Surroundings(home, node, ledger, set())
+        self._publish, self._on_event = publish, on_event
+        self._groups: dict[Key, Group] = {}
+        self._housekeeper: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Adopt what the ledger names and still runs, forget what does not, and kill strays: processes with our mark that no
+        record knows."""
+        running = {e.get(host.TOKEN, ""): pid for pid, e in await threads.run(self._marked) if _leads(pid)}
+        for record in await self._around.ledger.all():
+            pid = record["pid"]
+            if pid is not None and running.get(record["id"]) == pid and host.is_running(pid, since=record["created"]):
+                self._adopt(record)
+            else:
+                await threads.run(host.kill_all, record["id"], pid=None)
+                await self._around.ledger.remove(record["id"])
+        await self._kill_strays()
+        for group in self._groups.values():
+            await group.publish()
+        self._housekeeper = asyncio.create_task(self._keep_house(), name="engine housekeeping")
+
+    async def apply(self, workload: Workload, *, progress: Progress | None = None) -> None:
+        """Make it so, and return when every replica of this revision is ready and the old ones are gone. Raises NeverReady
+        (with the last log lines) having left the old revision as it was; HostTrouble."""
+        group = self._groups.get(workload.key)
+        if group is None:
+            group = self._groups[workload.key] = self._group(workload)
+        try:
+            await group.apply(workload, progress=progress)
+        finally:
+            if workload.kind == "service" and not group.replicas and group.wanted.replicas > 0:
+                self._groups.pop(workload.key, None)
+
+    async def remove(self, key: Key) -> None:
+        """Stop all of it. Idempotent."""
+        group = self._groups.get(key)
+        if group is not None:
+            await group.remove()
+            self._groups.pop(key, None)
+
+    async def restart(self, key: Key) -> None:
+        """New processes, one revision, nothing lost. Nothing happens for a key that does not run."""
+        if key in self._groups:
+            await self._groups[key].restart()
+
+    async def stop_all(self) -> None:
+        await asyncio.gather(*(self.remove(key) for key in list(self._groups)))
+
+    async def close(self) -> None:
+        """Stop supervising; everything goes on running."""
+        if self._housekeeper is not None:
+            self._housekeeper.cancel()
+        replicas = [replica for group in self._groups.values() for replica in group.replicas]
+        await asyncio.gather(*(replica.let_go() for replica in replicas))
+
+    def statuses(self) -> list[Status]:
+        return [group.status() for group in self._groups.values()]
+
+    def status(self, key: Key) -> Status | None:
+        group = self._groups.get(key)
+        return group.status() if group else None
+
+    def _group(self, workload: Workload) -> Group:
+        return Group(workload, around=self._around, publish=self._publish, on_event=self._on_event)
+
+    def _adopt(self, record: dict[str, Any]) -> None:
+        workload = from_record(record["workload"])
+        group = self._groups.get(workload.key)
+        if group is None:
+            group = self._groups[workload.key] = self._group(workload)
+        self._around.taken.add(record["port"])
+        group.adopt(workload, record)
+
+    def _marked(self) -> list[tuple[int, Any]]:
+        return [(pid, e) for pid, e in host.marked() if e.get(host.NODE) == self._around.node]
+
+    async def _kill_strays(self) -> None:
+        """Not those of others who use the mark, such as the proxy: a stray is a token that looks like a replica of ours."""
+        known = {replica.id for group in self._groups.values() for replica in group.replicas}
+        for pid, environment in await threads.run(self._marked):
+            token = environment.get(host.TOKEN, "")
+            if token and token not in known and token != "envoy":
+                log.warning("killing stray process %s (%s)", pid, token)
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
+
+    async def _keep_house(self) -> None:
+        while True:
+            await asyncio.sleep(_HOUSEKEEPING)
+            files = [replica.log_file for group in self._groups.values() for replica in group.replicas]
+            for file in files:
+                try:
+                    await threads.run(logs.rotate, file)
+                except OSError as error:  # a full disk: the next round tries again
+                    log.warning("%s can't be rotated: %s", file, error)
+
+
+def _leads(pid: int) -> bool:
+    """Whether the process leads its group: the one that was started, not one that it started."""
+    try:
+        return os.getpgid(pid) == pid
+    except OSError:
+        return False
