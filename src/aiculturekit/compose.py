@@ -22,12 +22,13 @@ from aiculturekit.control.operations import Operation, Operations
 from aiculturekit.control.views import Views
 from aiculturekit.deploy.pipeline import Pipeline
 from aiculturekit.engine import ports as engine_ports
+from aiculturekit.engine.schedules import Scheduler
 from aiculturekit.engine.supervisor import Engine
 from aiculturekit.engine.workloads import Event
 from aiculturekit.mesh.meshes import Mesh
 from aiculturekit.state import replicas, settings
 from aiculturekit.state.databases import Database
-from aiculturekit.targets.local import Local, Ports, Timetable
+from aiculturekit.targets.local import Local, Ports
 
 INGRESS_PORT = 8080
 API_PORT = 7411
@@ -109,7 +110,7 @@ async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) ->
     ingress_port = await ports.prefer(
         "ingress", port=0 if given.is_isolated else given.ingress_port, is_free=engine_ports.is_free
     )
-    hub, late = Hub(), _Late()
+    hub, late, scheduler = Hub(), _Late(), Scheduler()
     mesh = Mesh(home=given.home, node=node, on_event=late.mesh_event)
     engine = Engine(
         home=given.home,
@@ -123,7 +124,7 @@ async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) ->
         engine=engine,
         mesh=mesh,
         ports=ports,
-        timetable=Timetable(),
+        scheduler=scheduler,
         inherited=_inherited(given.home, os.environ),
         ingress_port=ingress_port,
     )

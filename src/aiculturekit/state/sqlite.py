@@ -144,7 +144,7 @@ def _not_writable(file: Path) -> HostTrouble:
 def _damaged(file: Path) -> HostTrouble:
     return HostTrouble(
         say("{file} is damaged or no SQLite database", file=file),
-        hint=say("move it and its -wal and -shm files away; `aic up` then records everything anew"),
+        hint=say("move it and its -wal and -shm files away, or restore a copy; without one the releases are forgotten"),
     )
 
 

@@ -10,37 +10,14 @@ from aiculturekit.mesh.envoy.documents import Json
 CONNECTIONS = 20_000
 """Open downstream connections over all listeners, beyond which new ones are refused instead of the memory being eaten."""
 
-_KEPT_SUFFIXES = (
-    ".version_text",
-    ".update_rejected",
-    ".upstream_rq_time",
-    ".upstream_rq_completed",
-    ".upstream_rq_2xx",
-    ".upstream_rq_4xx",
-    ".upstream_rq_5xx",
-    ".upstream_rq_active",
-    ".upstream_rq_retry",
-    ".upstream_rq_pending_overflow",
-    ".upstream_cx_total",
-    ".upstream_cx_active",
-    ".upstream_cx_connect_fail",
-    ".ejections_active",
-    ".membership_total",
-    ".rbac.allowed",
-    ".rbac.denied",
-    ".downstream_rq_time",
-    ".downstream_rq_completed",
-    ".downstream_rq_5xx",
-    ".downstream_cx_active",
-)
 _KEPT = (
-    "cluster_manager.warming_clusters",
-    "listener_manager.total_listeners_warming",
-    "listener_manager.total_listeners_active",
-    "server.live",
-    "server.uptime",
-    "server.memory_allocated",
-    "server.days_until_first_cert_expiring",
+    r".+\.(version_text|update_rejected)",
+    r"(cluster_manager\.warming_clusters|listener_manager\.total_listeners_(warming|active))",
+    r"server\.(live|uptime|memory_allocated|days_until_first_cert_expiring)",
+    r"cluster\.[^.]+\.upstream_rq_(time|completed|[245]xx|active|retry)",
+    r"cluster\.[^.]+\.upstream_cx_(total|active|connect_fail)",
+    r"cluster\.in/[^.]+\.(membership_total|outlier_detection\.ejections_active)",
+    r"http\.[^.]+\.(rbac\.(allowed|denied)|downstream_(rq_time|rq_completed|rq_5xx|cx_active))",
 )
 
 
@@ -61,7 +38,7 @@ def compiled(*, folder: Path, admin: Path) -> Json:
 
 def _patterns() -> list[Json]:
     """Every figure that Envoy keeps costs memory for each cluster and listener: only those that somebody reads."""
-    return [*({"exact": name} for name in _KEPT), *({"suffix": suffix} for suffix in _KEPT_SUFFIXES)]
+    return [{"safe_regex": {"regex": f"^{kept}$"}} for kept in _KEPT]
 
 
 def _connection_limit() -> Json:

@@ -13,7 +13,8 @@ from aiculturekit.mesh.nodes import INGRESS, Breaker, Caller, Node, Service, Ver
 REPLICA_IDLE = 1.5
 """Seconds before an unused connection to a replica is closed: sooner than any usual server does (gunicorn 2 s, uvicorn and
 Node 5 s), since a request sent into a connection that the server is just closing is lost."""
-HOP_IDLE = 300.0
+HOP_IDLE, HOP_LIFE = 300.0, 3600.0
+"""Seconds before a connection between two identities is given up unused, and at all: the next one shows current certificates."""
 _PLENTY = 65536
 _VOLUME = 5
 """Answers within a window below which a breaker does not judge."""
@@ -60,19 +61,18 @@ def _replicas(service: Service, version: Version, *, folder: Path) -> Json:
         "lb_policy": "LEAST_REQUEST",
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
         "outlier_detection": _ejection(service.breaker),
-        **_protocol(service.protocol, idle=REPLICA_IDLE),
+        **_speaks(service),
     }
 
 
 def _hop(service: Service, version: Version, caller: str, *, folder: Path, trust_domain: str) -> Json:
     name = names.outbound(service.app, caller, service.name, version.name)
     peer = {"exact": identities.uri((service.app, service.name), trust_domain=trust_domain)}
-    is_http2 = service.protocol == "http2"
     return _cluster(name) | {
         "type": "STATIC",
         "load_assignment": endpoints.static(name, version.port),
-        "transport_socket": secrets.client(folder, (service.app, caller), peer=peer, is_http2=is_http2),
-        **_protocol(service.protocol, idle=HOP_IDLE),
+        "transport_socket": secrets.client(folder, (service.app, caller), peer=peer, alpn="h2"),
+        **_hop_protocol(),
     }
 
 
@@ -99,8 +99,8 @@ def _refused(caller: Caller, *, folder: Path, trust_domain: str) -> Json:
             "eds_config": documents.source(folder, names.endpoints_file(group)),
         },
         "lb_subset_config": {"fallback_policy": "NO_FALLBACK", "subset_selectors": [{"keys": ["service"]}]},
-        "transport_socket": secrets.client(folder, (caller.app, caller.name), peer=peer),
-        **_protocol("http", idle=HOP_IDLE),
+        "transport_socket": secrets.client(folder, (caller.app, caller.name), peer=peer, alpn="h2"),
+        **_hop_protocol(),
     }
 
 
@@ -115,15 +115,27 @@ def _cluster(name: str, *, max_requests: int | None = None) -> Json:
     )
 
 
-def _protocol(protocol: str, *, idle: float) -> Json:
-    """Options for an upstream that speaks HTTP; nothing for tcp."""
-    if protocol == "tcp":
+def _speaks(service: Service) -> Json:
+    """How to talk to a replica: as its protocol says."""
+    if service.protocol == "tcp":
         return {}
-    kind = {"http2_protocol_options": {}} if protocol == "http2" else {"http_protocol_options": {}}
+    kind = "http2_protocol_options" if service.protocol == "http2" else "http_protocol_options"
+    return _http({kind: {}}, idle_timeout=documents.seconds(REPLICA_IDLE))
+
+
+def _hop_protocol() -> Json:
+    """Between two identities always HTTP/2, since many requests share one TLS record then: measured with 32 connections it
+    carries 1.4 times what HTTP/1.1 does; with a single one 0.9 times. `allow_connect` is how a websocket crosses it."""
+    return _http(
+        {"http2_protocol_options": {"allow_connect": True}},
+        idle_timeout=documents.seconds(HOP_IDLE),
+        max_connection_duration=documents.seconds(HOP_LIFE),
+    )
+
+
+def _http(kind: Json, **limits: str) -> Json:
     options = documents.typed(
-        "extensions.upstreams.http.v3.HttpProtocolOptions",
-        explicit_http_config=kind,
-        common_http_protocol_options={"idle_timeout": documents.seconds(idle)},
+        "extensions.upstreams.http.v3.HttpProtocolOptions", explicit_http_config=kind, common_http_protocol_options=limits
     )
     return {"typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options}}
 

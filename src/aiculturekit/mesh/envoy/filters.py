@@ -9,7 +9,6 @@ from aiculturekit.mesh.envoy import documents, names
 from aiculturekit.mesh.envoy.documents import Json
 
 _HCM = "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
-REFUSED = "rbac_access_denied"
 IDLE = 3600.0
 """Seconds without a byte before a stream or a connection is given up: long, since a websocket or an event stream may be silent."""
 
@@ -48,45 +47,38 @@ def inbound(folder: Path, *, routes: str, app: str, service: str) -> Json:
         set_current_client_cert_details={"uri": True},
         access_log=[refusals(folder, app=app, service=service)],
         local_reply_config={"mappers": [_reply(app, service)]},
+        http2_protocol_options={"allow_connect": True},
     )
 
 
 def refusals(folder: Path, *, app: str, service: str) -> Json:
     """One JSON line for each refused call, and none on the way of those that are allowed."""
-    is_refused = {"status_code_filter": {"comparison": {"op": "EQ", "value": {"default_value": 403, "runtime_key": "-"}}}}
-    fields = {
-        "at": "%START_TIME(%s.%3f)%",
-        "peer": "%DOWNSTREAM_PEER_URI_SAN%",
-        "app": app,
-        "target": service,
-        "method": "%REQ(:METHOD):16%",
-        "path": "%PATH(NQ):256%",
-        "why": "%RESPONSE_CODE_DETAILS%",
-    }
-    return _file_log(folder, fields) | {"filter": is_refused}
+    path = [{"key": "enforced_engine_result"}]
+    matcher = {"filter": "envoy.filters.http.rbac", "path": path, "value": {"string_match": {"exact": "denied"}}}
+    # The guard leaves its verdict as metadata; a replica's own 403 has none.
+    is_denied = {"metadata_filter": {"matcher": matcher, "match_if_key_not_found": False}}
+    return _log(folder, is_denied, app=app, target=service, method="%REQ(:METHOD):16%", path="%PATH(NQ):256%")
 
 
 def connection_refusals(folder: Path, *, app: str, service: str) -> Json:
-    """The same for a tcp service, whose refusal is the end of the connection."""
-    fields = {
-        "at": "%START_TIME(%s.%3f)%",
-        "peer": "%DOWNSTREAM_PEER_URI_SAN%",
-        "app": app,
-        "target": service,
-        "method": "",
-        "path": "",
-        "why": "%CONNECTION_TERMINATION_DETAILS%",
-    }
-    return _file_log(folder, fields)
+    """The same for a tcp service, whose refusal is the end of the connection, and whose guard leaves no metadata."""
+    is_denied = documents.extension(
+        "access_loggers.extension_filters.cel",
+        "extensions.access_loggers.filters.cel.v3.ExpressionFilter",
+        expression="connection.termination_details.startsWith('rbac_access_denied')",
+    )
+    return _log(folder, {"extension_filter": is_denied}, app=app, target=service, method="", path="")
 
 
-def _file_log(folder: Path, fields: dict[str, str]) -> Json:
-    return documents.extension(
+def _log(folder: Path, condition: Json, **fields: str) -> Json:
+    line = {"at": "%START_TIME(%s.%3f)%", "peer": "%DOWNSTREAM_PEER_URI_SAN%", **fields}
+    log = documents.extension(
         "access_loggers.file",
         "extensions.access_loggers.file.v3.FileAccessLog",
         path=str(folder / names.REFUSALS),
-        log_format={"json_format": fields},
+        log_format={"json_format": line},
     )
+    return log | {"filter": condition}
 
 
 def _reply(app: str, service: str) -> Json:

@@ -48,6 +48,14 @@ def weighted(app: str, service: str) -> str:
     return f"tcp/{app}/{service}"
 
 
+def endpoints_of(cluster: str) -> str:
+    """The endpoint set that a cluster reads."""
+    kind, *parts = cluster.split("/")
+    if kind == "any":
+        return every_inbound(parts[0])
+    return weighted(parts[0], parts[2]) if kind == "out" else cluster
+
+
 def routes_file(name: str) -> str:
     return f"rds/{_flat(name)}.json"
 

@@ -23,9 +23,9 @@ def trust(authorities: str) -> Json:
     return documents.bundle([documents.typed(f"{_TYPE}.Secret", name=names.BUNDLE, validation_context=context)])
 
 
-def client(folder: Path, identity: Identity, *, peer: Json, is_http2: bool = False) -> Json:
+def client(folder: Path, identity: Identity, *, peer: Json, alpn: str = "") -> Json:
     """Dial as `identity`, and only speak with whom `peer`, a string matcher on the SPIFFE ID, accepts."""
-    common = _common(folder, identity, peer, alpn=["h2"] if is_http2 else ["http/1.1"])
+    common = _common(folder, identity, peer, alpn=[alpn] if alpn else [])
     return documents.extension("transport_sockets.tls", f"{_TYPE}.UpstreamTlsContext", common_tls_context=common)
 
 

@@ -4,12 +4,8 @@ from alembic import context
 
 from aiculturekit.state.schema import metadata
 
-# SQLite does have transactional DDL once the driver leaves BEGIN to us, as ours does; alembic assumes that it does not.
-context.configure(
-    connection=context.config.attributes["connection"],
-    target_metadata=metadata,
-    transactional_ddl=True,
-    render_as_batch=True,
-)
+# alembic finds the connection within a transaction and leaves it open: what is migrated and the new revision's stamp are
+# committed together, by the caller, or not at all.
+context.configure(connection=context.config.attributes["connection"], target_metadata=metadata, render_as_batch=True)
 with context.begin_transaction():
     context.run_migrations()

@@ -6,6 +6,5 @@ May not: parse the application file, or decide what changes.
 
 from aiculturekit.targets.local.ports import Ports
 from aiculturekit.targets.local.target import Local
-from aiculturekit.targets.local.timetables import Timetable
 
-__all__ = ["Local", "Ports", "Timetable"]
+__all__ = ["Local", "Ports"]

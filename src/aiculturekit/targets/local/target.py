@@ -20,7 +20,7 @@ from aiculturekit.plan.steps import Step
 from aiculturekit.spec.models import Application
 from aiculturekit.targets.local import checks, data, launches, nodes
 from aiculturekit.targets.local.ports import Ports
-from aiculturekit.targets.local.timetables import Timetable
+from aiculturekit.engine.schedules import Scheduler
 
 Perform = Callable[[str, Step, int, Progress], Awaitable[None]]
 
@@ -35,12 +35,12 @@ class Local:
         engine: Engine,
         mesh: Mesh,
         ports: Ports,
-        timetable: Timetable,
+        scheduler: Scheduler,
         inherited: Mapping[str, str],
         ingress_port: int,
     ) -> None:
         self._home, self._engine, self._mesh = home, engine, mesh
-        self._ports, self._timetable = ports, timetable
+        self._ports, self._scheduler = ports, scheduler
         self._inherited, self._ingress_port = inherited, ingress_port
         self._documents: dict[str, dict[tuple[str, str], Document]] = {}
         self._coming: list[tuple[str, Document]] = []
@@ -139,7 +139,7 @@ class Local:
 
     async def _perform_job(self, app: str, step: Step, release: int, progress: Progress) -> None:
         key = Key(app, step.document.name)
-        self._timetable.forget(key)
+        self._scheduler.forget(key)
         if step.action == "delete":
             await self._engine.remove(key)
             self._keep(app, step)
@@ -159,7 +159,7 @@ class Local:
 
     async def _schedule(self, app: str, document: Document, *, release: int) -> None:
         if schedule := document.body["schedule"]:
-            self._timetable.set(
+            self._scheduler.set(
                 Key(app, document.name), schedule, lambda: self.run_job(app, document.name, release=release)
             )
 

@@ -1,0 +1,64 @@
+"""The front door: the storefront at /, and /api/* passed on to the services behind it."""
+
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+STATIC = Path(__file__).parent / "static"
+PAGES = {"": "index.html", "shop.css": "shop.css", "shop.js": "shop.js"}
+BEHIND = {"orders": "ORDER_SERVICE_URL", "products": "ORDER_SERVICE_URL", "users": "USER_SERVICE_URL"}
+FORWARDED = ("content-type", "x-beta", "x-request-id", "traceparent", "tracestate")
+RETURNED = ("content-type", "x-version")
+
+
+async def page(request: Request) -> Response:
+    name = PAGES.get(request.path_params.get("name", ""))
+    return FileResponse(STATIC / name) if name else PlainTextResponse("not found\n", status_code=404)
+
+
+async def api(request: Request) -> Response:
+    """One hop on, with the headers that belong to the request as a whole."""
+    path = request.path_params["path"]
+    service = BEHIND.get(path.partition("/")[0])
+    if service is None:
+        return JSONResponse({"error": f"nothing is served at /api/{path}"}, status_code=404)
+    client: httpx.AsyncClient = request.app.state.client
+    try:
+        answer = await client.request(
+            request.method,
+            f"{os.environ[service]}/{path}",
+            content=await request.body(),
+            headers={name: request.headers[name] for name in FORWARDED if name in request.headers},
+        )
+    except httpx.HTTPError as error:
+        return JSONResponse({"error": f"the service behind did not answer: {type(error).__name__}"}, status_code=502)
+    kept = {name: answer.headers[name] for name in RETURNED if name in answer.headers}
+    return Response(answer.content, status_code=answer.status_code, headers=kept)
+
+
+async def healthz(request: Request) -> Response:
+    return PlainTextResponse("ok\n")
+
+
+@contextlib.asynccontextmanager
+async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    async with httpx.AsyncClient(timeout=10, trust_env=False) as app.state.client:
+        yield
+
+
+app = Starlette(
+    lifespan=lifespan,
+    routes=[
+        Route("/healthz", healthz),
+        Route("/api/{path:path}", api, methods=["GET", "POST"]),
+        Route("/", page),
+        Route("/{name}", page),
+    ],
+)

@@ -1,0 +1,51 @@
+"""Which application, which file: what a command means when it does not say."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from aiculturekit.cli.clients import Client
+from aiculturekit.errors import AicError, Mistake, UsageError
+from aiculturekit.language import say
+
+SPEC_FILE = "aic.yaml"
+
+
+def file(path: Path) -> Path:
+    """The application file at a path that names it or its directory. Raises Mistake when there is none."""
+    place = path.expanduser().absolute()
+    place = place / SPEC_FILE if place.is_dir() else place
+    if not place.exists():
+        raise Mistake(say("there is no file {file}", file=place), hint=say("`aic init` writes one to start from"))
+    return place
+
+
+def app(client: Client, given: str | None) -> str:
+    """The application named, else the one of ./aic.yaml, else the only one that is up."""
+    if given:
+        return given
+    here = Path(SPEC_FILE)
+    if here.is_file() and (found := re.search(r"^app:\s*([a-z0-9-]+)\s*(#|$)", here.read_text("utf-8", "replace"), re.M)):
+        return found[1]
+    up = [one["app"] for one in client.get("apps") if one["state"] != "down"]
+    if len(up) == 1:
+        return str(up[0])
+    hint = say("name one of {apps}", apps=", ".join(up)) if up else say("`aic up DIRECTORY` brings one up")
+    raise UsageError(say("which application?"), hint=hint)
+
+
+def complete_app(incomplete: str) -> list[str]:
+    """For the shell's completion: names of applications; silent when nobody answers."""
+    try:
+        return [one["app"] for one in Client.of_home().get("apps") if one["app"].startswith(incomplete)]
+    except AicError:
+        return []
+
+
+def complete_workload(incomplete: str) -> list[str]:
+    try:
+        names = {one["name"] for one in Client.of_home().get("status")["workloads"]}
+    except AicError:
+        return []
+    return sorted(name for name in names if name.startswith(incomplete))

@@ -1,0 +1,144 @@
+"""The API from a shell: JSON over loopback HTTP with the home's token, and server-sent events. The standard library starts fastest."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from aiculturekit import __version__, errors, language
+from aiculturekit.errors import AicError, Unreachable
+from aiculturekit.language import say
+
+
+def home() -> Path:
+    """$AIC_HOME, or the platform's user-state directory."""
+    if given := os.environ.get("AIC_HOME"):
+        return Path(given).expanduser().absolute()
+    import platformdirs
+
+    return Path(platformdirs.user_state_dir("aiculturekit"))
+
+
+class Client:
+    """One daemon. Every call raises the error that the daemon answered with, or Unreachable."""
+
+    def __init__(self, api: str, token: str) -> None:
+        self.api, self._token = api, token
+        self._place = urlsplit(api).netloc
+
+    @classmethod
+    def of_home(cls) -> Client:
+        """The daemon that daemon.json names. Raises Unreachable when there is none, or it does not answer."""
+        folder = home()
+        try:
+            record = json.loads((folder / "daemon.json").read_text())
+            client = cls(record["api"], (folder / "token").read_text().strip())
+        except (OSError, ValueError, KeyError):
+            raise _absent() from None
+        client.check_version(record.get("version", ""))
+        return client
+
+    def check_version(self, version: str) -> None:
+        if version != __version__:
+            raise Unreachable(
+                say("the daemon is of version {theirs}, this command of {ours}", theirs=version, ours=__version__),
+                hint=say("`aic server stop --keep`, then try again: a new daemon takes over what runs"),
+            )
+
+    def get(self, path: str, **query: object) -> Any:
+        return self._json("GET", path, query=query)
+
+    def post(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        return self._json("POST", path, body=body or {})
+
+    def delete(self, path: str) -> Any:
+        return self._json("DELETE", path)
+
+    def events(self, path: str, **query: object) -> Iterator[tuple[str, Any]]:
+        """(event, data) until the stream ends."""
+        connection = http.client.HTTPConnection(self._place, timeout=None)
+        try:
+            answer = self._send(connection, "GET", path, query=query)
+            if answer.status >= 400:
+                raise _error(answer.status, answer.read())
+            kind = ""
+            for raw in answer:
+                line = raw.decode("utf-8").rstrip("\r\n")
+                if line.startswith("event: "):
+                    kind = line[7:]
+                elif line.startswith("data: "):
+                    yield kind, json.loads(line[6:])
+        finally:
+            connection.close()
+
+    def _json(self, method: str, path: str, *, query: dict[str, object] | None = None, body: Any = None) -> Any:
+        connection = http.client.HTTPConnection(self._place, timeout=60)
+        try:
+            answer = self._send(connection, method, path, query=query, body=body)
+            raw = answer.read()
+        finally:
+            connection.close()
+        if answer.status >= 400:
+            raise _error(answer.status, raw)
+        return json.loads(raw) if raw else None
+
+    def _send(
+        self, connection: http.client.HTTPConnection, method: str, path: str, *, query: Any = None, body: Any = None
+    ) -> http.client.HTTPResponse:
+        given = {name: value for name, value in (query or {}).items() if value is not None}
+        target = f"/api/v1/{path}" + (f"?{urlencode(given)}" if given else "")
+        headers = {"Authorization": f"Bearer {self._token}", "Accept-Language": language.current()}
+        payload = None
+        if body is not None:
+            headers["Content-Type"], payload = "application/json", json.dumps(body).encode()
+        try:
+            connection.request(method, target, body=payload, headers=headers)
+            return connection.getresponse()
+        except (OSError, http.client.HTTPException) as error:
+            raise Unreachable(
+                say("the daemon at {api} does not answer: {error}", api=self.api, error=str(error) or type(error).__name__),
+                hint=say("`aic doctor` looks for the reason; `aic up` starts a new one"),
+            ) from error
+
+
+def _absent() -> Unreachable:
+    return Unreachable(say("no daemon runs for {home}", home=home()), hint=say("`aic up` starts one"))
+
+
+class Answered(AicError):
+    """An error that the daemon answered with; it looks and counts as the one it was there."""
+
+    def __init__(self, record: dict[str, Any]) -> None:
+        super().__init__(record.get("message", ""), hint=record.get("hint", ""))
+        self.record = record
+        self.code = record.get("code", "error")
+        self.exit_code = _exit_codes().get(self.code, 1)
+
+    def __str__(self) -> str:
+        tail = [f"    | {line}" for line in self.record.get("tail", ())]
+        return "\n".join([super().__str__(), *tail])
+
+    def as_dict(self) -> dict[str, Any]:
+        return self.record
+
+
+def _error(status: int, raw: bytes) -> AicError:
+    try:
+        return Answered(json.loads(raw)["error"])
+    except (ValueError, KeyError, TypeError):
+        return Unreachable(say("the daemon answered {status}", status=status), hint=say("`aic doctor` looks for the reason"))
+
+
+def _exit_codes() -> dict[str, int]:
+    def below(kind: type[AicError]) -> Iterator[type[AicError]]:
+        yield kind
+        for child in kind.__subclasses__():
+            yield from below(child)
+
+    codes = {kind.code: kind.exit_code for kind in below(errors.AicError)}
+    return codes | {"unauthorized": errors.Refused.exit_code}

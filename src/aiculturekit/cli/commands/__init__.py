@@ -1,0 +1,38 @@
+"""The command table: name -> function. Each module holds commands that belong together; none imports a backend when loaded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from aiculturekit import __version__
+from aiculturekit.cli.commands import doctors, files, lives, looks, servers, shifts
+from aiculturekit.language import say
+
+
+def application() -> Any:
+    """The whole command line, with help in the language in force."""
+    app = typer.Typer(
+        name="aic",
+        help=say("Describe an application once; run it here with one command."),
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    for module in (lives, files, looks, shifts, doctors):
+        for command in module.commands():
+            name = command.__name__.rstrip("_").replace("_", "-")
+            app.command(name, help=module.HELP[name]())(command)
+    app.add_typer(servers.group(), name="server")
+    app.callback()(_version)
+    return app
+
+
+def _version(
+    version: bool = typer.Option(False, "--version", help=say("Show the version and exit."), is_eager=True),
+) -> None:
+    if version:
+        print(f"aic {__version__}")
+        raise typer.Exit

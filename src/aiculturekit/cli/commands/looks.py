@@ -1,0 +1,85 @@
+"""status, releases, targets: what is the case."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiculturekit.cli import choices, outputs
+from aiculturekit.cli.clients import Client, home
+from aiculturekit.cli.options import AppArgument, Json
+from aiculturekit.errors import Unreachable
+from aiculturekit.language import say
+
+HELP = {
+    "status": lambda: say("Show the daemon, its addresses and every workload."),
+    "releases": lambda: say("Show an application's releases."),
+    "targets": lambda: say("Show where applications can run."),
+}
+
+
+def commands() -> list[Any]:
+    return [status, releases, targets]
+
+
+def status(as_json: Json = False) -> int:
+    try:
+        view = Client.of_home().get("status")
+    except Unreachable as error:
+        if not as_json:
+            raise
+        outputs.print_json({"daemon": None, "home": str(home()), "workloads": [], "message": error.message})
+        return error.exit_code
+    if as_json:
+        outputs.print_json(view)
+        return 0
+    daemon = view["daemon"]
+    print(f"{say('daemon')}     {daemon['version']}  pid {daemon['pid']}  {say('since')} {daemon['started_at'][:19]}Z")
+    print(f"{say('home')}       {view['home']}")
+    print(f"{say('ingress')}    {view['ingress']}\n{say('console')}    {view['console']}")
+    print(f"Envoy      pid {view['envoy']['pid']}")
+    if view["isolation"] == "shared-loopback":
+        print(say("isolation  shared loopback: the rules hold for traffic through the mesh; a local process can go round it"))
+    print()
+    rows = [{**outputs.workload_row(row), "app": row["app"]} for row in view["workloads"]]
+    columns = [("app", say("application")), *outputs.workload_columns()]
+    outputs.print_table(columns, rows, empty=say("no application yet: `aic up DIRECTORY` brings one up"))
+    return 0
+
+
+def releases(app: AppArgument = None, as_json: Json = False) -> None:
+    client = Client.of_home()
+    listed = client.get(f"apps/{choices.app(client, app)}/releases")
+    if as_json:
+        outputs.print_json(listed)
+        return
+    columns = [
+        ("number>", say("release")), ("state", say("state")), ("when", say("when")), ("took>", say("took")), ("author", say("by")),
+        ("changes>", say("changes")), ("reason", say("reason")),
+    ]  # fmt: skip
+    rows = [
+        {
+            **one,
+            "when": one["created_at"][:19].replace("T", " ") + "Z",
+            "took": None if one["duration_s"] is None else f"{one['duration_s']:.1f} s",
+            "changes": len(one["changes"]),
+        }
+        for one in listed
+    ]
+    outputs.print_table(columns, rows, empty="")
+
+
+def targets(as_json: Json = False) -> None:
+    from aiculturekit.registry import TARGETS
+
+    rows = [{"scheme": f"{scheme}:", **described} for scheme, described in _described().items() if scheme in TARGETS.schemes]
+    if as_json:
+        outputs.print_json(rows)
+        return
+    outputs.print_table([("scheme", say("target")), ("tier", say("proven")), ("what", say("what it is"))], rows, empty="")
+
+
+def _described() -> dict[str, dict[str, str]]:
+    return {
+        "local": {"tier": "real", "what": say("this machine: processes behind one Envoy, with mutual TLS")},
+        "memory": {"tier": "real", "what": say("no machine at all: for tests")},
+    }

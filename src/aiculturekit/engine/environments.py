@@ -1,0 +1,219 @@
+"""What a workload's code needs to run: its dependencies, installed once for each content of their manifest, offline afterwards.
+
+    requirements.txt, pyproject.toml, uv.lock    a Python environment under the cache, shared by all with the same content
+    package.json, package-lock.json              node_modules in the code's own directory: Node's ESM loader looks nowhere else
+
+An environment is built where it will stay (its scripts name their interpreter by path), under a lock that other processes see too, and
+marked complete last; one without the mark is built anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
+import os
+import platform
+import shutil
+import signal
+import sys
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from aiculturekit import threads
+from aiculturekit.errors import BuildFailed, HostTrouble
+from aiculturekit.language import say
+
+Progress = Callable[[str], None]
+_MARK, _TAIL, _DEADLINE = ".complete", 20, 900.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Environment:
+    """`variables` and `path` (folders to put first) make a command find what was installed; `digest` names the content."""
+
+    variables: Mapping[str, str] = dataclasses.field(default_factory=dict, hash=False)
+    path: tuple[Path, ...] = ()
+    digest: str = ""
+    kind: Literal["python", "node", "none"] = "none"
+
+
+async def prepare(directory: Path, *, cache: Path, progress: Progress) -> Environment:
+    """The environment of the code in `directory`, built if it is not there. Raises BuildFailed with the last lines, or HostTrouble."""
+    python, node = _python_manifests(directory), _node_manifests(directory)
+    try:
+        if python:
+            return await _python(directory, python, cache, progress)
+        if node:
+            return await _node(directory, node, progress)
+    except OSError as error:
+        raise HostTrouble(
+            say("the environment of {directory} can't be written: {error}", directory=directory, error=str(error)),
+            hint=say("free some space, or mend the permissions; `aic doctor` checks both"),
+        ) from error
+    return Environment()
+
+
+def _python_manifests(directory: Path) -> list[Path]:
+    names = ("requirements.txt", "pyproject.toml", "uv.lock")
+    found = [directory / name for name in names if (directory / name).is_file()]
+    has_project = any(file.name == "requirements.txt" for file in found) or _is_project(directory)
+    return found if has_project else []
+
+
+def _is_project(directory: Path) -> bool:
+    """A pyproject.toml that only configures tools installs nothing."""
+    file = directory / "pyproject.toml"
+    return file.is_file() and "[project]" in file.read_text("utf-8", "replace")
+
+
+def _node_manifests(directory: Path) -> list[Path]:
+    names = ("package.json", "package-lock.json", "npm-shrinkwrap.json")
+    found = [directory / name for name in names if (directory / name).is_file()]
+    return found if (directory / "package.json").is_file() else []
+
+
+def _digest(files: Sequence[Path], *more: str) -> str:
+    digest = hashlib.sha256("\0".join([sys.version, platform.machine(), sys.platform, *more]).encode())
+    for file in files:
+        digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+async def _python(directory: Path, manifests: Sequence[Path], cache: Path, progress: Progress) -> Environment:
+    is_local = manifests[0].name != "requirements.txt"
+    digest = _digest(manifests, str(directory) if is_local else "")
+    folder = cache / digest
+    made = Environment({"VIRTUAL_ENV": str(folder), "PYTHONUNBUFFERED": "1"}, (folder / "bin",), digest, "python")
+    if (folder / _MARK).exists():
+        return made
+    cache.mkdir(parents=True, exist_ok=True)
+    async with _locked(cache / f"{digest}.lock"):
+        if not (folder / _MARK).exists():
+            progress(say("installing the dependencies of {manifest}", manifest=manifests[0].name))
+            await threads.run(shutil.rmtree, folder, ignore_errors=True)
+            await _install_python(directory, manifests, folder, progress)
+            (folder / _MARK).touch()
+    return made
+
+
+async def _install_python(directory: Path, manifests: Sequence[Path], folder: Path, progress: Progress) -> None:
+    python = getattr(sys, "_base_executable", sys.executable)
+    uv = _uv()
+    requirements = directory / "requirements.txt"
+    what = ["-r", str(requirements)] if requirements.is_file() else ["-e", str(directory)]
+    if uv is not None:
+        await _run([uv, "venv", "--quiet", "--python", python, str(folder)], directory, manifests[0], progress)
+        install = [uv, "pip", "install", "--compile-bytecode", "--python", str(folder / "bin" / "python"), *what]
+    else:
+        await _run([python, "-m", "venv", str(folder)], directory, manifests[0], progress)
+        install = [str(folder / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check", *what]
+    await _run(install, directory, manifests[0], progress)
+
+
+@cache
+def _uv() -> str | None:
+    beside = Path(sys.executable).with_name("uv")
+    return str(beside) if beside.is_file() else shutil.which("uv")
+
+
+async def _node(directory: Path, manifests: Sequence[Path], progress: Progress) -> Environment:
+    modules = directory / "node_modules"
+    made = Environment({}, (modules / ".bin",), _digest(manifests), "node")
+    mark = modules / f"{_MARK}-{made.digest}"
+    if mark.exists():
+        return made
+    async with _locked(directory / ".aic-install.lock"):
+        if not mark.exists():
+            npm = shutil.which("npm")
+            if npm is None:
+                raise BuildFailed(
+                    say("{manifest} needs npm, which is not installed", manifest=manifests[0]),
+                    hint=say("install Node.js, then run the command again"),
+                )
+            progress(say("installing the dependencies of {manifest}", manifest="package.json"))
+            verb = "ci" if len(manifests) > 1 else "install"
+            await _run([npm, verb, "--no-audit", "--no-fund", "--loglevel=error"], directory, manifests[0], progress)
+            modules.mkdir(exist_ok=True)
+            mark.touch()
+    return made
+
+
+@contextlib.asynccontextmanager
+async def _locked(file: Path) -> AsyncIterator[None]:
+    """An advisory lock that other processes see; waiting for it does not hold up the loop, and it ends with the process."""
+    with file.open("w") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                await asyncio.sleep(0.1)
+        yield
+    file.unlink(missing_ok=True)
+
+
+async def _run(command: Sequence[str], directory: Path, manifest: Path, progress: Progress) -> None:
+    """Run an installer, passing its lines on. When it fails, or this is cancelled, its whole group is ended."""
+    tail: deque[str] = deque(maxlen=_TAIL)
+    environment = {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "PYTHONHOME", "PYTHONPATH")}
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        cwd=directory,
+        env=environment,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        start_new_session=True,
+        limit=1 << 20,
+    )
+    try:
+        async with asyncio.timeout(_DEADLINE):
+            await _pass_on(process, tail, progress)
+            code = await process.wait()
+    except TimeoutError:
+        raise BuildFailed(
+            say("installing {manifest} took more than {seconds:g} s", manifest=manifest, seconds=_DEADLINE), tail=list(tail)
+        ) from None
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+    if code != 0:
+        raise BuildFailed(
+            say("the dependencies of {manifest} could not be installed", manifest=manifest), tail=list(tail), hint=_hint(tail)
+        )
+
+
+async def _pass_on(process: asyncio.subprocess.Process, tail: deque[str], progress: Progress) -> None:
+    if process.stdout is None:
+        return
+    async for raw in process.stdout:
+        if line := raw.decode("utf-8", "replace").strip():
+            tail.append(line)
+            progress(line)
+
+
+def _hint(tail: Sequence[str]) -> str:
+    text = " ".join(tail).lower()
+    if any(word in text for word in ("no space left", "disk quota")):
+        return say("the disk is full: free some space")
+    if any(word in text for word in ("not found in the package registry", "no matching distribution", "404", "no solution found")):
+        return say("a package or version does not exist: check the names in the file")
+    if any(word in text for word in ("dns", "resolve host", "connection", "network", "timed out", "enotfound")):
+        return say("the package index was not reached: the first installation needs a network, later starts do not")
+    return say("the lines above are the installer's own")
+
+
+def prune(cache: Path, *, keep: set[str]) -> list[str]:
+    """Remove environments whose digest is not in `keep`; answers their digests. Blocks."""
+    gone = [folder.name for folder in cache.glob("*") if folder.is_dir() and folder.name not in keep]
+    for name in gone:
+        shutil.rmtree(cache / name, ignore_errors=True)
+    return gone
