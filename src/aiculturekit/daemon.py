@@ -106,7 +106,7 @@ class Daemon:
         )
         app = application(
             routes,
-            pages.router(parts.views, sessions=self.sessions),
+            pages.router(parts.views, sessions=self.sessions, refusals=parts.feeds.refusals),
             status=parts.views.status,
             proxy_metrics=parts.mesh.prometheus,
             page=pages.error_page,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 from sqlalchemy.exc import IntegrityError
 
 from aiculturekit import state
@@ -19,6 +19,7 @@ from aiculturekit.registry import STATE
 from aiculturekit.state import changes, documents, operations, ports, releases, replicas, settings
 from aiculturekit.state.databases import Database
 from aiculturekit.state.operations import StepRecord
+from aiculturekit.state.schema import operation_steps
 
 SCHEMES = ("memory", "sqlite", "postgresql")
 AWKWARD = "ünïcode 中文 'quote' \"double\" %s {x} \\ \U0001f680\n"
@@ -445,6 +446,11 @@ class TestOperations:
         assert [o.id for o in await database.run(operations.recent, app="shop", limit=2)] == ids[:2:-1]
         assert [o.id for o in await database.run(operations.unfinished)] == [running]
         assert await database.run(operations.get, ids[0]) is None
+        assert await database.run(_steps_of) == {running, *ids[2:]}
+
+
+def _steps_of(connection: Connection) -> set[int]:
+    return set(connection.scalars(select(operation_steps.c.operation)))
 
 
 class TestReplicas:

@@ -164,11 +164,12 @@ def test_a_database_of_something_else_is_refused_untouched(tmp_path: Path, engin
         assert inspect(connection).get_table_names() == ["settings"]
 
 
-async def test_many_processes_may_open_a_fresh_one_at_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("round_", range(8))
+async def test_many_may_open_a_fresh_one_at_once(tmp_path: Path, round_: int) -> None:
     url = Locator("sqlite", path=f"/{tmp_path / 'state.db'}")
     databases = await asyncio.gather(*(asyncio.to_thread(state.open, url) for _ in range(6)))
     for at, database in enumerate(databases):
-        await database.run(settings.put, str(at), value="x")
+        await database.run(settings.put, f"{round_}-{at}", value="x")
     assert len(await databases[0].run(_names)) == 6
     for database in databases:
         await database.close()

@@ -1,4 +1,5 @@
-"""Questions to Envoy over its admin socket: one small HTTP client, since a whole library would be the daemon's largest import."""
+"""Questions to Envoy over its admin socket: one small HTTP client, since a whole library would be the daemon's
+largest import."""
 
 from __future__ import annotations
 
@@ -58,7 +59,9 @@ class Admin:
     async def _exchange(self, method: str, target: str) -> bytes:
         reader, writer = await asyncio.open_unix_connection(self.path)
         try:
-            writer.write(f"{method} {target} HTTP/1.1\r\nhost: admin\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".encode())
+            writer.write(
+                f"{method} {target} HTTP/1.1\r\nhost: admin\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".encode()
+            )
             answer = _Answer()
             parser = httptools.HttpResponseParser(answer)
             while not answer.is_complete and (chunk := await reader.read(256 * 1024)):

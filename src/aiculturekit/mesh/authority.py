@@ -1,13 +1,14 @@
 """The node's own certificate authority: X.509-SVIDs after the SPIFFE rules, as a short-lived program.
 
-`python -m aiculturekit.mesh.authority --ca FOLDER --mesh FOLDER` reads `{"trust_domain", "identities": [[app, name]]}` from
-stdin, issues a certificate for each identity straight into Envoy's SDS files, and prints `{"app/name": [not_before, not_after]}`
-(seconds since the epoch). So neither the authority's key nor any workload's ever enters the daemon, nor does the library
-that handles them.
+`python -m aiculturekit.mesh.authority --ca FOLDER --mesh FOLDER` reads `{"trust_domain", "identities": [[app,
+name]]}` from stdin, issues a certificate for each identity straight into Envoy's SDS files, and prints `{"app/name":
+[not_before, not_after]}` (seconds since the epoch). So neither the authority's key nor any workload's ever enters the
+daemon, nor does the library that handles them.
 
-A root lives a year. Another is made when the newest has 60 days left; it is in the trust bundle at once and signs only after
-a day, when everybody has read the bundle; it leaves the bundle when it ends. The SPIFFE rules: exactly one URI SAN; the
-leaf's has a path, is no CA and has digitalSignature only; the root's has no path and has keyCertSign (X509-SVID, 2-4).
+A root lives a year. Another is made when the newest has 60 days left; it is in the trust bundle at once and signs
+only after a day, when everybody has read the bundle; it leaves the bundle when it ends. The SPIFFE rules: exactly one
+URI SAN; the leaf's has a path, is no CA and has digitalSignature only; the root's has no path and has keyCertSign
+(X509-SVID, 2-4).
 """
 
 from __future__ import annotations
@@ -83,7 +84,8 @@ def issue(root: Root, identity: Identity, *, trust_domain: str, now: datetime.da
 def issue_all(
     wanted: Iterable[Identity], *, ca: Path, mesh: Path, trust_domain: str, now: datetime.datetime
 ) -> dict[str, list[float]]:
-    """Issue for each identity into the SDS files under `mesh`, the bundle first; "app/name" -> [not before, not after]."""
+    """Issue for each identity into the SDS files under `mesh`, the bundle first; "app/name" -> [not before, not
+    after]."""
     with (files.folder(ca) / "lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         valid = roots(ca, trust_domain=trust_domain, now=now)
@@ -154,7 +156,9 @@ def _usage(*, is_root: bool) -> x509.KeyUsage:
 
 def _subject(name: str) -> x509.Name:
     """At most 64 characters, as X.520 wants it; who it is stands in the URI."""
-    return x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "aic"), x509.NameAttribute(NameOID.COMMON_NAME, name[:64])])
+    return x509.Name(
+        [x509.NameAttribute(NameOID.ORGANIZATION_NAME, "aic"), x509.NameAttribute(NameOID.COMMON_NAME, name[:64])]
+    )
 
 
 def _uri(certificate: x509.Certificate) -> str:

@@ -34,7 +34,7 @@ def explain(tail: Sequence[str] = ()) -> str:
     said = "\n".join(tail)
     if "GLIBC" in said or "not found" in said or _is_musl():
         return say(
-            "the packaged Envoy needs Linux with glibc 2.28 or newer, or macOS 13 or newer; on Alpine (musl) or an older system "
+            "the packaged Envoy needs macOS, or Linux with glibc 2.31 or newer; on Alpine (musl) or an older system "
             "set AIC_ENVOY to an Envoy {version} or newer that runs here",
             version=".".join(map(str, OLDEST)),
         )
@@ -52,7 +52,8 @@ def _checked(path: Path) -> Path:
 
 
 def _require_version(package: Path) -> None:
-    """Older index entries hold a wheel for any platform without a binary that fits; the folder's name tells the version."""
+    """Older index entries hold a wheel for any platform without a binary that fits; the folder's name tells the
+    version."""
     for information in package.parent.glob(f"{_PACKAGE}-*.dist-info"):
         version = information.name.removeprefix(f"{_PACKAGE}-").removesuffix(".dist-info")
         numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())

@@ -8,7 +8,9 @@ from typing import Any
 
 from aiculturekit.mesh.nodes import Edge
 
-PATTERN = r"^cluster\.(out|in)/.*\.(upstream_rq_(completed|5xx|time)|upstream_cx_(total|connect_fail)|ejections_active)$"
+PATTERN = (
+    r"^cluster\.(out|in)/.*\.(upstream_rq_(completed|5xx|time)|upstream_cx_(total|connect_fail)|ejections_active)$"
+)
 """The figures that `edges` reads."""
 
 Counts = Mapping[str, int]
@@ -17,7 +19,8 @@ Bins = Mapping[float, int]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Sample:
-    """What the counters stood at: `at` in seconds of a monotonic clock; `bins` is cluster -> milliseconds -> answers so far."""
+    """What the counters stood at: `at` in seconds of a monotonic clock; `bins` is cluster -> milliseconds -> answers
+    so far."""
 
     at: float
     counts: Counts
@@ -39,7 +42,8 @@ def sample(answer: Mapping[str, Any], *, at: float) -> Sample:
 
 
 def edges(now: Sample, before: Sample | None) -> list[Edge]:
-    """One Edge for each outbound cluster; rates and percentiles are over the time between the samples, totals since Envoy started."""
+    """One Edge for each outbound cluster; rates and percentiles are over the time between the samples, totals since
+    Envoy started."""
     clusters = sorted({name.rpartition(".")[0] for name in now.counts if name.startswith("out/")})
     return [_edge(cluster, now, before) for cluster in clusters if cluster.count("/") == 4]
 
@@ -47,7 +51,9 @@ def edges(now: Sample, before: Sample | None) -> list[Edge]:
 def _edge(cluster: str, now: Sample, before: Sample | None) -> Edge:
     _, app, source, target, version = cluster.split("/")
     is_tcp = version == "*"
-    asked, failed = ("upstream_cx_total", "upstream_cx_connect_fail") if is_tcp else ("upstream_rq_completed", "upstream_rq_5xx")
+    asked, failed = (
+        ("upstream_cx_total", "upstream_cx_connect_fail") if is_tcp else ("upstream_rq_completed", "upstream_rq_5xx")
+    )
     requests, errors = (now.counts.get(f"{cluster}.{name}", 0) for name in (asked, failed))
     new, new_errors = (_gained(f"{cluster}.{name}", now, before) for name in (asked, failed))
     window = now.at - before.at if before else 0.0
@@ -87,8 +93,8 @@ def _new_bins(cluster: str, now: Sample, before: Sample | None) -> Bins:
 def percentiles(bins: Bins, wanted: Iterable[float]) -> list[float | None]:
     """Milliseconds below which each wanted share of the answers lies; None for no answers.
 
-    Envoy counts whole milliseconds in bins of two significant digits (circllhist); within a bin the answers are taken as evenly
-    spread, so an answer counted as 0 ms is half a millisecond on average.
+    Envoy counts whole milliseconds in bins of two significant digits (circllhist); within a bin the answers are taken
+    as evenly spread, so an answer counted as 0 ms is half a millisecond on average.
     """
     listed = sorted((bound, count) for bound, count in bins.items() if count > 0)
     total = sum(count for _, count in listed)

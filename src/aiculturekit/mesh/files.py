@@ -32,9 +32,11 @@ def read(path: Path) -> bytes | None:
 
 
 def replace(path: Path, content: bytes) -> None:
-    """Write beside the file, then rename over it: readers see the old content or the new, and the rename wakes who watches.
+    """Write beside the file, then rename over it: readers see the old content or the new, and the rename wakes who
+    watches.
 
-    Only the owner may read it, from its first moment. Not flushed to the disk: everything that is written so can be made again.
+    Only the owner may read it, from its first moment. Not flushed to the disk: everything that is written so can be
+    made again.
     """
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
     try:

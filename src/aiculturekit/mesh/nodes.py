@@ -21,7 +21,8 @@ class Retries:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Breaker:
-    """Eject an endpoint when `errors` (0..1) of its answers within `over` seconds are 5xx; at most `max_requests` in flight."""
+    """Eject an endpoint when `errors` (0..1) of its answers within `over` seconds are 5xx; at most `max_requests` in
+    flight."""
 
     errors: float = 0.5
     over: float = 10.0
@@ -39,7 +40,8 @@ class Match:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Version:
-    """One version of a service: `weight` in percent of the requests that no version's `match` claims; `port` is its mTLS inbound listener."""
+    """One version of a service: `weight` in percent of the requests that no version's `match` claims; `port` is its
+    mTLS inbound listener."""
 
     name: str
     port: int
@@ -63,9 +65,9 @@ class Service:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Caller:
-    """A workload that calls others. `needs` maps a service's name to the loopback port on which this workload, and only this
-    one, reaches it; `proxy` is this workload's own forward-proxy port, which routes by Host to every service of the application
-    (what is not in the needs is refused there with 403)."""
+    """A workload that calls others. `needs` maps a service's name to the loopback port on which this workload, and
+    only this one, reaches it; `proxy` is this workload's own forward-proxy port, which routes by Host to every
+    service of the application (what is not in the needs is refused there with 403)."""
 
     app: str
     name: str
@@ -75,7 +77,8 @@ class Caller:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Entry:
-    """A public path: requests for `prefix` on the host `<app>.localhost`, and on any other host where `bare`, go to the service."""
+    """A public path: requests for `prefix` on the host `<app>.localhost`, and on any other host where `bare`, go to
+    the service."""
 
     app: str
     prefix: str
@@ -97,7 +100,8 @@ class Node:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Edge:
-    """Live figures of one caller -> service version: rates are per second over the last window, times in milliseconds."""
+    """Live figures of one caller -> service version: rates are per second over the last window, times in
+    milliseconds."""
 
     app: str
     source: str

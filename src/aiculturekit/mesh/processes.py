@@ -1,4 +1,5 @@
-"""The few things that the proxy needs of the operating system: start a process that outlives us, know it again, see it end."""
+"""The few things that the proxy needs of the operating system: start a process that outlives us, know it again, see
+it end."""
 
 from __future__ import annotations
 
@@ -58,12 +59,12 @@ async def ended(pid: int) -> None:
     try:
         descriptor = os.pidfd_open(pid)
     except (AttributeError, OSError):  # not Linux, or gone already
-        while started(pid) is not None:
+        while started(pid) is not None:  # noqa: ASYNC110  # another's process: nobody sends an event
             await asyncio.sleep(_POLL)
     else:
         await _readable(descriptor)
     with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)
+        os.waitpid(pid, os.WNOHANG)  # noqa: ASYNC222  # it does not block
 
 
 async def stop(pid: int, *, since: float, grace: float) -> None:
@@ -79,10 +80,10 @@ async def stop(pid: int, *, since: float, grace: float) -> None:
 
 async def _readable(descriptor: int) -> None:
     loop = asyncio.get_running_loop()
-    gone: asyncio.Future[None] = loop.create_future()
-    loop.add_reader(descriptor, lambda: gone.done() or gone.set_result(None))
+    gone = asyncio.Event()
+    loop.add_reader(descriptor, gone.set)
     try:
-        await gone
+        await gone.wait()
     finally:
         loop.remove_reader(descriptor)
         os.close(descriptor)

@@ -31,8 +31,9 @@ def parse(line: bytes | str) -> Refusal | None:
 
 
 async def follow(path: Path) -> AsyncIterator[Refusal]:
-    """Every refusal from now on, for ever. One reader only: it empties the file when it has grown over the limit, which Envoy,
-    who appends, does not notice. A caller in a loop can write faster than anybody needs to know: the oldest unread are skipped."""
+    """Every refusal from now on, for ever. One reader only: it empties the file when it has grown over the limit,
+    which Envoy, who appends, does not notice. A caller in a loop can write faster than anybody needs to know: the
+    oldest unread are skipped."""
     offset, rest = _size(path), b""
     while True:
         await asyncio.sleep(_EVERY)

@@ -16,6 +16,7 @@ import dataclasses
 import os
 import shutil
 import sqlite3
+import time
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, Pool, QueuePool, StaticPool, create_engine, event
@@ -76,7 +77,8 @@ def _engine(file: str, *, timeout: float, pool: type[Pool]) -> Engine:
         # isolation_level=None: the driver begins nothing by itself; `_begin` does. One worker thread uses the
         # connection, after the thread that opened it.
         connection = sqlite3.connect(file, timeout=timeout, isolation_level=None, check_same_thread=False)
-        for pragma in ("journal_mode=WAL", "foreign_keys=ON", "fullfsync=ON", f"journal_size_limit={16 * _MEGABYTE}"):
+        _write_ahead(connection, deadline=time.monotonic() + timeout)
+        for pragma in ("foreign_keys=ON", "fullfsync=ON", f"journal_size_limit={16 * _MEGABYTE}"):
             connection.execute(f"PRAGMA {pragma}")
         return connection
 
@@ -84,6 +86,19 @@ def _engine(file: str, *, timeout: float, pool: type[Pool]) -> Engine:
     engine = create_engine("sqlite+pysqlite://", creator=connect, poolclass=pool, hide_parameters=True, **size)
     event.listen(engine, "begin", _begin)
     return engine
+
+
+def _write_ahead(connection: sqlite3.Connection, *, deadline: float) -> None:
+    """WAL mode. SQLite does not wait for its timeout where two processes switch a fresh file at once, so this does."""
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                connection.close()
+                raise
+        time.sleep(0.01)
 
 
 def _begin(connection: Connection) -> None:

@@ -1,7 +1,7 @@
 """A Node and the ready ports go in, the files that Envoy reads come out.
 
-Promise: pure; the same input gives the same bytes; what changes often (weights, permissions, replicas, certificates) stands
-where Envoy takes it up without closing a connection. May not: read, write, start or ask anything.
+Promise: pure; the same input gives the same bytes; what changes often (weights, permissions, replicas, certificates)
+stands where Envoy takes it up without closing a connection. May not: read, write, start or ask anything.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ Ports = Mapping[tuple[str, str, str], tuple[int, ...]]
 def compile(
     node: Node, *, folder: Path, admin: Path, ports: Ports | None = None, has_ipv6: bool = False
 ) -> dict[str, Json]:
-    """File name, relative to `folder`, -> document. Certificates (`sds/…`) are not among them: the authority writes those."""
+    """File name, relative to `folder`, -> document. Certificates (`sds/…`) are not among them: the authority writes
+    those."""
     files = {
         names.BOOTSTRAP: bootstrap.compiled(folder=folder, admin=admin),
         names.CLUSTERS: documents.bundle(clusters.compiled(node, folder=folder)),

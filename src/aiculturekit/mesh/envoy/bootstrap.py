@@ -8,7 +8,8 @@ from aiculturekit.mesh.envoy import documents, names
 from aiculturekit.mesh.envoy.documents import Json
 
 CONNECTIONS = 20_000
-"""Open downstream connections over all listeners, beyond which new ones are refused instead of the memory being eaten."""
+"""Open downstream connections over all listeners, beyond which new ones are refused instead of the memory being
+eaten."""
 
 _KEPT = (
     r".+\.(version_text|update_rejected)",

@@ -1,4 +1,5 @@
-"""CDS: where a connection goes, and as whom. Changes only when a workload comes or goes, or its breaker is written anew. Pure."""
+"""CDS: where a connection goes, and as whom. Changes only when a workload comes or goes, or its breaker is written
+anew. Pure."""
 
 from __future__ import annotations
 
@@ -11,10 +12,11 @@ from aiculturekit.mesh.envoy.documents import Json
 from aiculturekit.mesh.nodes import INGRESS, Breaker, Caller, Node, Service, Version
 
 REPLICA_IDLE = 1.5
-"""Seconds before an unused connection to a replica is closed: sooner than any usual server does (gunicorn 2 s, uvicorn and
-Node 5 s), since a request sent into a connection that the server is just closing is lost."""
+"""Seconds before an unused connection to a replica is closed: sooner than any usual server does (gunicorn 2 s,
+uvicorn and Node 5 s), since a request sent into a connection that the server is just closing is lost."""
 HOP_IDLE, HOP_LIFE = 300.0, 3600.0
-"""Seconds before a connection between two identities is given up unused, and at all: the next one shows current certificates."""
+"""Seconds before a connection between two identities is given up unused, and at all: the next one shows current
+certificates."""
 _PLENTY = 65536
 _VOLUME = 5
 """Answers within a window below which a breaker does not judge."""
@@ -88,8 +90,8 @@ def _hop_tcp(service: Service, caller: str, *, folder: Path, trust_domain: str) 
 
 
 def _refused(caller: Caller, *, folder: Path, trust_domain: str) -> Json:
-    """One cluster for all that a caller does not need: the callee's own side says no, as it would on any platform. A cluster
-    for each pair of workloads would cost memory in their square."""
+    """One cluster for all that a caller does not need: the callee's own side says no, as it would on any platform. A
+    cluster for each pair of workloads would cost memory in their square."""
     group = names.every_inbound(caller.app)
     peer = {"prefix": identities.uri((caller.app, ""), trust_domain=trust_domain)}
     return _cluster(names.unneeded(caller.app, caller.name)) | {
@@ -124,8 +126,9 @@ def _speaks(service: Service) -> Json:
 
 
 def _hop_protocol() -> Json:
-    """Between two identities always HTTP/2, since many requests share one TLS record then: measured with 32 connections it
-    carries 1.4 times what HTTP/1.1 does; with a single one 0.9 times. `allow_connect` is how a websocket crosses it."""
+    """Between two identities always HTTP/2, since many requests share one TLS record then: measured with 32
+    connections it carries 1.4 times what HTTP/1.1 does; with a single one 0.9 times. `allow_connect` is how a
+    websocket crosses it."""
     return _http(
         {"http2_protocol_options": {"allow_connect": True}},
         idle_timeout=documents.seconds(HOP_IDLE),
@@ -135,14 +138,16 @@ def _hop_protocol() -> Json:
 
 def _http(kind: Json, **limits: str) -> Json:
     options = documents.typed(
-        "extensions.upstreams.http.v3.HttpProtocolOptions", explicit_http_config=kind, common_http_protocol_options=limits
+        "extensions.upstreams.http.v3.HttpProtocolOptions",
+        explicit_http_config=kind,
+        common_http_protocol_options=limits,
     )
     return {"typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options}}
 
 
 def _ejection(breaker: Breaker | None) -> Json:
-    """Without a breaker: a replica that refuses connections is left out for a second while another one is there (a single
-    one never). With one: also a replica whose answers fail, even the last, which is what opens the circuit."""
+    """Without a breaker: a replica that refuses connections is left out for a second while another one is there (a
+    single one never). With one: also a replica whose answers fail, even the last, which is what opens the circuit."""
     base = {
         "split_external_local_origin_errors": True,
         "consecutive_local_origin_failure": 3,
@@ -152,7 +157,12 @@ def _ejection(breaker: Breaker | None) -> Json:
         "enforcing_local_origin_success_rate": 0,
     }
     if breaker is None:
-        return base | {"interval": "1s", "base_ejection_time": "1s", "max_ejection_time": "5s", "max_ejection_percent": 50}
+        return base | {
+            "interval": "1s",
+            "base_ejection_time": "1s",
+            "max_ejection_time": "5s",
+            "max_ejection_percent": 50,
+        }
     window = documents.seconds(max(breaker.over, 0.1))
     return base | {
         "interval": window,

@@ -40,7 +40,8 @@ def seconds(value: float | None) -> str:
 
 
 def bundle(resources: Iterable[Json]) -> Json:
-    """A discovery response. Its version is a digest of its content, so that one can ask Envoy which content is in force."""
+    """A discovery response. Its version is a digest of its content, so that one can ask Envoy which content is in
+    force."""
     listed = list(resources)
     text = json.dumps(listed, sort_keys=True, separators=(",", ":"))
     return {"version_info": hashlib.sha256(text.encode()).hexdigest()[:16], "resources": listed}

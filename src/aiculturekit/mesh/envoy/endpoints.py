@@ -33,7 +33,8 @@ def inbound_sides(node: Node, *, app: str) -> Json:
 
 
 def weighted(service: Service) -> Json:
-    """A tcp service's versions by weight. Here and not in the listener: a listener that changes closes its connections."""
+    """A tcp service's versions by weight. Here and not in the listener: a listener that changes closes its
+    connections."""
     listed = [
         _endpoint(version.port) | {"load_balancing_weight": max(1, round(version.weight * 100))}
         for version in service.versions

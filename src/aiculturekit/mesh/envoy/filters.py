@@ -10,7 +10,8 @@ from aiculturekit.mesh.envoy.documents import Json
 
 _HCM = "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 IDLE = 3600.0
-"""Seconds without a byte before a stream or a connection is given up: long, since a websocket or an event stream may be silent."""
+"""Seconds without a byte before a stream or a connection is given up: long, since a websocket or an event stream may
+be silent."""
 
 
 def ingress(folder: Path) -> Json:
@@ -31,7 +32,8 @@ def outbound(folder: Path, *, routes: str) -> Json:
 
 
 def inbound(folder: Path, *, routes: str, app: str, service: str) -> Json:
-    """The peer's SPIFFE ID goes to the replica in `x-forwarded-client-cert`; whatever it said of itself there is removed."""
+    """The peer's SPIFFE ID goes to the replica in `x-forwarded-client-cert`; whatever it said of itself there is
+    removed."""
     nobody = documents.extension(
         "filters.http.rbac",
         "extensions.filters.http.rbac.v3.RBAC",
@@ -89,7 +91,9 @@ def _reply(app: str, service: str) -> Json:
         app=app,
         service=service,
     )
-    is_refused = {"status_code_filter": {"comparison": {"op": "EQ", "value": {"default_value": 403, "runtime_key": "-"}}}}
+    is_refused = {
+        "status_code_filter": {"comparison": {"op": "EQ", "value": {"default_value": 403, "runtime_key": "-"}}}
+    }
     return {"filter": is_refused, "body_format_override": {"text_format_source": {"inline_string": text}}}
 
 

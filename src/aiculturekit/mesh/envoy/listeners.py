@@ -71,7 +71,9 @@ def _tunnel(caller: Caller, target: str) -> Json:
 
 def _pipe(cluster: str) -> Json:
     fields = {"stat_prefix": "tcp", "cluster": cluster, "idle_timeout": "0s"}
-    return documents.extension("filters.network.tcp_proxy", "extensions.filters.network.tcp_proxy.v3.TcpProxy", **fields)
+    return documents.extension(
+        "filters.network.tcp_proxy", "extensions.filters.network.tcp_proxy.v3.TcpProxy", **fields
+    )
 
 
 def _listener(name: str, port: int, chain: list[Json], *, tls: Json | None = None) -> Json:

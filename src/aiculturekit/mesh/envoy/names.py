@@ -1,6 +1,7 @@
 """What things are called inside Envoy, and in which file each stands. Pure.
 
-A name's parts are separated by `/`, which no name of the application file contains; in a file's name `~` takes its place.
+A name's parts are separated by `/`, which no name of the application file contains; in a file's name `~` takes its
+place.
 """
 
 from __future__ import annotations

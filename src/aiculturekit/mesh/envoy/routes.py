@@ -1,4 +1,5 @@
-"""RDS: which request goes to which version, who may make it, how long it may take. Changes under load without a failed request. Pure."""
+"""RDS: which request goes to which version, who may make it, how long it may take. Changes under load without a
+failed request. Pure."""
 
 from __future__ import annotations
 
@@ -36,7 +37,8 @@ def compiled(node: Node) -> Iterator[tuple[str, Json]]:
 
 
 def _inbound(name: str, service: Service, *, trust_domain: str) -> Json:
-    """A replica that dies under a request: the next one is tried, where nothing was sent yet or the method is safe (RFC 9110, 9.2.2)."""
+    """A replica that dies under a request: the next one is tried, where nothing was sent yet or the method is safe
+    (RFC 9110, 9.2.2)."""
     action = {"cluster": name, "timeout": "0s"}
     retry = {
         "num_retries": 2,
@@ -69,7 +71,11 @@ def allowance(service: Service, *, trust_domain: str) -> Json:
 def rules(service: Service, trust_domain: str) -> Json:
     """The allow list that follows from the callers; empty, it refuses everybody."""
     principals = [
-        {"authenticated": {"principal_name": {"exact": identities.uri((service.app, caller), trust_domain=trust_domain)}}}
+        {
+            "authenticated": {
+                "principal_name": {"exact": identities.uri((service.app, caller), trust_domain=trust_domain)}
+            }
+        }
         for caller in sorted(service.callers)
     ]
     policies = {"needs": {"permissions": [{"any": True}], "principals": principals}} if principals else {}
@@ -162,7 +168,9 @@ def _retry(retries: Retries) -> Json:
         "num_retries": retries.attempts,
         "retry_back_off": {"base_interval": "0.01s", "max_interval": "0.2s"},
     }
-    return {"retry_policy": policy | ({"per_try_timeout": documents.seconds(retries.per_try)} if retries.per_try else {})}
+    return {
+        "retry_policy": policy | ({"per_try_timeout": documents.seconds(retries.per_try)} if retries.per_try else {})
+    }
 
 
 def _matching(match: Match, prefix: str) -> Json:

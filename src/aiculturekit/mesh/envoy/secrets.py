@@ -1,4 +1,5 @@
-"""SDS: certificates and trust bundles, each inline in one file, so that a certificate and its key change in one rename. Pure."""
+"""SDS: certificates and trust bundles, each inline in one file, so that a certificate and its key change in one
+rename. Pure."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ def client(folder: Path, identity: Identity, *, peer: Json, alpn: str = "") -> J
 
 
 def server(folder: Path, identity: Identity, *, trust_domain: str) -> Json:
-    """Answer as `identity`, only to certificates of the trust domain; who may do what is the authorization filter's part."""
+    """Answer as `identity`, only to certificates of the trust domain; who may do what is the authorization filter's
+    part."""
     common = _common(folder, identity, {"prefix": f"spiffe://{trust_domain}/"}, alpn=["h2", "http/1.1"])
     fields = {"require_client_certificate": True, "common_tls_context": common}
     return documents.extension("transport_sockets.tls", f"{_TYPE}.DownstreamTlsContext", **fields)

@@ -4,8 +4,8 @@ from alembic import context
 
 from aiculturekit.state.schema import metadata
 
-# alembic finds the connection within a transaction and leaves it open: what is migrated and the new revision's stamp are
-# committed together, by the caller, or not at all.
+# alembic finds the connection within a transaction and leaves it open: what is migrated and the new revision's stamp
+# are committed together, by the caller, or not at all.
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata, render_as_batch=True)
 with context.begin_transaction():
     context.run_migrations()

@@ -1,0 +1,210 @@
+"""The pages: each asks the views what is the case and renders it. Actions are the pages' scripts calling the public API."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+from urllib.parse import quote
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+
+from aiculturekit import language
+from aiculturekit.console import answers, layouts
+from aiculturekit.console.rendering import render, static_file
+from aiculturekit.console.sessions import COOKIE, LIFE, Sessions
+from aiculturekit.errors import NotFound
+from aiculturekit.language import say
+
+LANGUAGE_COOKIE = "aic_lang"
+HEADERS = {
+    "content-security-policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-store",
+}
+Json = dict[str, Any]
+Page = Callable[[Request], Awaitable[str]]
+
+
+class Views(Protocol):
+    """What the pages show; every method answers with the API's own shapes."""
+
+    async def status(self) -> Json: ...
+
+    async def apps(self) -> list[Json]: ...
+
+    async def app(self, app: str) -> Json: ...
+
+    async def workload(self, app: str, name: str) -> Json: ...
+
+    async def graph(self, app: str) -> Json: ...
+
+    async def releases(self, app: str) -> list[Json]: ...
+
+    async def release(self, app: str, number: int) -> Json: ...
+
+    async def changes(self, app: str | None, limit: int = 100) -> list[Json]: ...
+
+    async def logs(self, app: str, workload: str | None, tail: int, version: str | None = None) -> list[Json]: ...
+
+    async def targets(self) -> list[Json]: ...
+
+
+def router(views: Views, *, sessions: Sessions, refusals: Callable[[str | None], list[Json]]) -> APIRouter:
+    """The console under /. Without a session every page says how to start one."""
+    routes = APIRouter(include_in_schema=False)
+    _doors(routes, sessions)
+    _Pages(views, sessions, refusals).add_to(routes)
+    return routes
+
+
+def _doors(routes: APIRouter, sessions: Sessions) -> None:
+    @routes.get("/static/{name}")
+    async def static(name: str) -> Response:
+        found = static_file(name)
+        if found is None:
+            raise NotFound(say("there is nothing at {path}", path=f"/static/{name}"))
+        return Response(found[0], media_type=found[1], headers={"cache-control": "public, max-age=31536000, immutable"})
+
+    @routes.get("/login")
+    async def login(request: Request, code: str = "", next: str = "/") -> Response:
+        _speak(request)
+        secret = sessions.redeem(code)
+        if secret is None:
+            message, hint = say("This link was used already, or is too old."), say("`aic open` makes a new one.")
+            return error_page(request, 401, message, hint)
+        place = next if next.startswith("/") and not next.startswith(("//", "/\\")) else "/"
+        answer = RedirectResponse(place, 303)
+        answer.set_cookie(COOKIE, secret, max_age=int(LIFE), httponly=True, samesite="strict")
+        return answer
+
+    @routes.get("/language/{name}")
+    async def choose(name: str, back: str = "/") -> Response:
+        place = back if back.startswith("/") and not back.startswith(("//", "/\\")) else "/"
+        answer = RedirectResponse(place, 303)
+        answer.set_cookie(LANGUAGE_COOKIE, "zh" if name == "zh" else "en", max_age=10**8, samesite="lax")
+        return answer
+
+
+class _Pages:
+    """One method a page; each answers with the template's name and what it shows."""
+
+    def __init__(self, views: Views, sessions: Sessions, refusals: Callable[[str | None], list[Json]]) -> None:
+        self._views, self._sessions, self._refusals = views, sessions, refusals
+
+    def add_to(self, routes: APIRouter) -> None:
+        for path, page in (
+            ("/", self.home),
+            ("/apps/{app}", self.app),
+            ("/apps/{app}/traffic", self.traffic),
+            ("/apps/{app}/workloads/{name}", self.workload),
+            ("/apps/{app}/logs", self.logs),
+            ("/apps/{app}/releases", self.releases),
+            ("/apps/{app}/releases/{number}", self.release),
+            ("/apps/{app}/topology", self.topology),
+            ("/platform", self.platform),
+        ):
+            routes.add_api_route(path, self._served(page), methods=["GET"])
+
+    def _served(self, page: Callable[[Request], Awaitable[tuple[str, Json]]]) -> Callable[[Request], Awaitable[Response]]:
+        async def serve(request: Request) -> Response:
+            _speak(request)
+            if not self._sessions.is_authentic(request):
+                message, hint = say("The console needs a login link."), say("`aic open` makes one and opens it.")
+                return error_page(request, 401, message, hint)
+            template, values = await page(request)
+            if template == "redirect":
+                return RedirectResponse(values["to"], 303)
+            return HTMLResponse(render(template, **await self._frame(request), **values), headers=HEADERS)
+
+        return serve
+
+    async def _frame(self, request: Request) -> Json:
+        """What every page has around it."""
+        query = f"?{request.url.query}" if request.url.query else ""
+        return {
+            "apps": await self._views.apps(),
+            "current": request.path_params.get("app"),
+            "path": request.url.path,
+            "back": quote(request.url.path + query, safe=""),
+            "csrf": self._sessions.csrf(request),
+        }
+
+    async def home(self, request: Request) -> tuple[str, Json]:
+        apps = await self._views.apps()
+        up = [app for app in apps if app["state"] != "down"]
+        if len(up) == 1 and len(apps) == 1:
+            return "redirect", {"to": f"/apps/{up[0]['app']}"}
+        return "applications.html", {"changes": await self._views.changes(None, 12)}
+
+    async def app(self, request: Request) -> tuple[str, Json]:
+        app = request.path_params["app"]
+        view, graph = await self._views.app(app), await self._views.graph(app)
+        workloads, refusals = await self._workloads(app), self._refusals(app)
+        return "application.html", {
+            "app": view,
+            "drawing": layouts.drawing(graph),
+            "workloads": workloads,
+            "tiles": answers.figures(workloads, graph["edges"]),
+            "answer": answers.of_app(view, workloads, refusals),
+            "changes": await self._views.changes(app, 12),
+            "refusals": refusals,
+        }
+
+    async def topology(self, request: Request) -> tuple[str, Json]:
+        app = request.path_params["app"]
+        return "topology.html", {"drawing": layouts.drawing(await self._views.graph(app)), "app": {"app": app}}
+
+    async def traffic(self, request: Request) -> tuple[str, Json]:
+        app = request.path_params["app"]
+        view, graph = await self._views.app(app), await self._views.graph(app)
+        names = dict.fromkeys(row["name"] for row in await self._workloads(app) if row["kind"] == "service")
+        details = [await self._views.workload(app, name) for name in names]
+        return "traffic.html", {"app": view, "services": details, "edges": graph["edges"], "refusals": self._refusals(app)}
+
+    async def workload(self, request: Request) -> tuple[str, Json]:
+        app, name = request.path_params["app"], request.path_params["name"]
+        view = await self._views.workload(app, name)
+        return "workload.html", {"app": {"app": app}, "view": view, "lines": await self._views.logs(app, name, 100)}
+
+    async def logs(self, request: Request) -> tuple[str, Json]:
+        app, chosen = request.path_params["app"], request.query_params.get("workload") or None
+        names = dict.fromkeys(row["name"] for row in await self._workloads(app) if row["kind"] != "resource")
+        await self._views.app(app)
+        lines = await self._views.logs(app, chosen, 300)
+        return "logs.html", {"app": {"app": app}, "names": list(names), "chosen": chosen, "lines": lines}
+
+    async def releases(self, request: Request) -> tuple[str, Json]:
+        app = request.path_params["app"]
+        return "releases.html", {"app": await self._views.app(app), "releases": await self._views.releases(app)}
+
+    async def release(self, request: Request) -> tuple[str, Json]:
+        app, number = request.path_params["app"], request.path_params["number"]
+        if not number.isdigit():
+            raise NotFound(say("{app} has no release {number}", app=app, number=number))
+        return "release.html", {"app": {"app": app}, "release": await self._views.release(app, int(number))}
+
+    async def platform(self, request: Request) -> tuple[str, Json]:
+        return "platform.html", {
+            "status": await self._views.status(),
+            "targets": await self._views.targets(),
+            "changes": await self._views.changes(None, 20),
+        }
+
+    async def _workloads(self, app: str) -> list[Json]:
+        return [row for row in (await self._views.status())["workloads"] if row["app"] == app]
+
+
+def error_page(request: Request, code: int, message: str, hint: str) -> Response:
+    """An error in the console's own look."""
+    _speak(request)
+    values = {"code": code, "message": message, "hint": hint, "back": quote(request.url.path, safe="")}
+    return HTMLResponse(render("message.html", **values), status_code=code, headers=HEADERS)
+
+
+def _speak(request: Request) -> None:
+    chosen = request.cookies.get(LANGUAGE_COOKIE)
+    first = request.headers.get("accept-language", "").split(",")[0]
+    language.use(chosen or ("zh" if first.lower().startswith("zh") else "en"))

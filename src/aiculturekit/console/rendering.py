@@ -1,0 +1,106 @@
+"""Templates and static files. Jinja2 is loaded with the first page: a daemon whose console nobody opens does without."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from aiculturekit import language
+from aiculturekit.language import say
+
+FOLDER = Path(__file__).parent
+TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
+
+
+def render(template: str, **values: Any) -> str:
+    """A page in the language in force; everything is escaped unless it is marked otherwise."""
+    return str(_templates().get_template(template).render(lang=language.current(), **values))
+
+
+@cache
+def _templates() -> Any:
+    import jinja2  # heavy: 4 MB that only a browser needs
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(FOLDER / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals |= {"say": say, "static": static_url}
+    environment.filters |= {
+        "ago": ago, "clock": clock, "number": number, "percent": percent, "ms": milliseconds, "bytes": size, "state": state,
+    }  # fmt: skip
+    return environment
+
+
+@cache
+def static_file(name: str) -> tuple[bytes, str, str] | None:
+    """(content, type, digest) of a file in static/, None for anything else."""
+    file = FOLDER / "static" / name
+    if "/" in name or file.suffix not in TYPES or not file.is_file():
+        return None
+    content = file.read_bytes()
+    return content, TYPES[file.suffix], hashlib.sha256(content).hexdigest()[:12]
+
+
+def static_url(name: str) -> str:
+    found = static_file(name)
+    return f"/static/{name}?v={found[2] if found else ''}"
+
+
+def ago(moment: str | None) -> str:
+    """How long ago an ISO time was, in words."""
+    if not moment:
+        return "–"
+    seconds = max(0, int((datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds()))
+    if seconds < 60:
+        return say("{count} s ago", count=seconds)
+    if seconds < 3600:
+        return say("{count} min ago", count=seconds // 60)
+    if seconds < 86400:
+        return say("{count} h ago", count=seconds // 3600)
+    return say("{count} d ago", count=seconds // 86400)
+
+
+def clock(moment: str | None) -> str:
+    return moment[11:19] if moment else "–"
+
+
+def number(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:,.1f}"
+
+
+def percent(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2%}"
+
+
+def milliseconds(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:,.0f} ms" if value >= 10 else f"{value:.1f} ms"
+
+
+def size(value: int | None) -> str:
+    return "–" if value is None else f"{value / 2**20:,.0f} MB"
+
+
+def state(value: str) -> Mapping[str, str]:
+    """(class, word) of a state's pill; the word carries the meaning, the colour repeats it."""
+    words = {
+        "ready": ("ok", say("ready")), "serving": ("ok", say("serving")), "current": ("ok", say("current")), "exited": ("ok", say("done")),
+        "done": ("ok", say("done")), "scheduled": ("info", say("scheduled")), "starting": ("info", say("starting")),
+        "pending": ("info", say("pending")), "stopping": ("info", say("stopping")), "degraded": ("warn", say("degraded")),
+        "unready": ("warn", say("not ready")), "backoff": ("warn", say("restarting")), "crash_loop": ("bad", say("keeps crashing")),
+        "failed": ("bad", say("failed")), "down": ("", say("down")), "superseded": ("", say("superseded")), "info": ("", ""),
+        "warning": ("warn", say("warning")), "error": ("bad", say("error")),
+    }  # fmt: skip
+    kind, word = words.get(value, ("", value))
+    return {"kind": kind, "word": word}

@@ -1,0 +1,10 @@
+// The entry: live figures, actions with a question before them, logs that follow. Each module works only where its elements are.
+import { ask } from "./actions.js";
+import { follow } from "./logs.js";
+import { listen } from "./live.js";
+import { weigh } from "./weights.js";
+
+ask();
+weigh();
+follow();
+listen();

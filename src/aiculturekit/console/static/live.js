@@ -1,0 +1,61 @@
+// Live state: figures of the graph come with every sample; when something changed, the page's live parts are fetched anew.
+const app = document.body.dataset.app;
+const status = document.getElementById("live");
+
+const number = (value) => (value === null || value === undefined ? "–" : value.toLocaleString("en", { maximumFractionDigits: value >= 100 ? 0 : 1 }));
+const milliseconds = (value) => (value === null || value === undefined ? "–" : `${number(value)} ms`);
+const percent = (value) => `${((value ?? 0) * 100).toFixed(2)}%`;
+const set = (node, text) => { if (node && node.textContent !== text) node.textContent = text; };
+
+function showGraph(graph) {
+  const svg = document.getElementById("graph");
+  const entering = graph.edges.filter((edge) => edge.source === "ingress");
+  const rate = entering.reduce((sum, edge) => sum + edge.rate, 0);
+  set(document.getElementById("tile-rate"), `${number(rate)}/s`);
+  set(document.getElementById("tile-errors"), percent(rate ? entering.reduce((sum, edge) => sum + edge.rate * edge.error_rate, 0) / rate : 0));
+  const slow = entering.map((edge) => edge.p95_ms).filter((value) => value !== null);
+  set(document.getElementById("tile-p95"), milliseconds(slow.length ? Math.max(...slow) : null));
+  if (svg && shape(graph) !== svg.dataset.nodes + "|" + svg.dataset.edges.trim()) return redraw();
+  for (const edge of graph.edges) {
+    const path = svg?.querySelector(`[data-edge="${edge.source}>${edge.target}"]`);
+    path?.classList.toggle("busy", edge.rate > 0);
+    path?.classList.toggle("bad", edge.error_rate > 0.01);
+    const row = document.querySelector(`#edges [data-edge="${edge.source}>${edge.target}"]`);
+    [number(edge.rate), percent(edge.error_rate), ...[edge.p50_ms, edge.p95_ms, edge.p99_ms].map(milliseconds), `${edge.ejected}`].forEach((text, at) => set(row?.cells[at + 2], text));
+  }
+  for (const node of graph.nodes) {
+    if (node.kind !== "service" || node.state !== "ready") continue;
+    const text = svg?.querySelector(`[data-node="${node.id}"] .sub`);
+    set(text, `${node.weight === null ? "" : `${node.weight}% · `}${number(node.rate)}/s · ${milliseconds(node.p95_ms)}`);
+  }
+}
+
+const shape = (graph) => graph.nodes.map((node) => node.id).join(" ") + "|" + graph.edges.map((edge) => `${edge.source}>${edge.target}`).join(" ");
+
+async function redraw() {
+  const holder = document.getElementById("topology");
+  const answer = holder && (await fetch(`/apps/${holder.dataset.app}/topology`));
+  if (answer?.ok) holder.replaceChildren(new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("graph"));
+}
+
+// What the server would render now takes the place of what stands there, part by part, unless somebody is typing in it.
+async function refresh() {
+  const answer = await fetch(location.href);
+  if (!answer.ok) return;
+  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const news = fresh.querySelectorAll("[data-live]");
+  document.querySelectorAll("[data-live]").forEach((part, at) => {
+    if (news[at] && !part.contains(document.activeElement) && part.innerHTML !== news[at].innerHTML) part.replaceChildren(...news[at].childNodes);
+  });
+  await redraw();
+}
+
+export function listen() {
+  let due = 0;
+  const soon = () => { due ||= setTimeout(() => { due = 0; refresh(); }, 300); };
+  const source = new EventSource(`/api/v1/events${app ? `?app=${encodeURIComponent(app)}` : ""}`);
+  source.onopen = () => set(status, "");
+  source.onerror = () => set(status, status.dataset.lost);
+  source.addEventListener("graph", (event) => showGraph(JSON.parse(event.data).graph));
+  for (const kind of ["changed", "change", "refusal"]) source.addEventListener(kind, soon);
+}

@@ -1,0 +1,195 @@
+"""The node's mesh: what the rest of the product asks of it.
+
+The story of `apply`: whoever needs a certificate gets one from the authority (`certificates`); `envoy.compile` turns
+the Node into documents; `updates` writes those that changed in the safe order and waits until Envoy has them in
+force, or puts the former ones back. `publish` is the short way for what changes most, the ready replicas. `proxies`
+keeps the process alive.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import socket
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from pathlib import Path
+
+from aiculturekit.errors import Failed, HostTrouble, Unreachable
+from aiculturekit.language import say
+from aiculturekit.mesh import envoy, figures, files, identities, processes, refusals
+from aiculturekit.mesh.admins import Admin
+from aiculturekit.mesh.certificates import Certificates
+from aiculturekit.mesh.envoy import bootstrap, documents, endpoints, listeners, names
+from aiculturekit.mesh.nodes import Edge, Node, Refusal
+from aiculturekit.mesh.proxies import Proxy
+from aiculturekit.mesh.updates import Updates
+
+log = logging.getLogger(__name__)
+
+_TENDING = 30.0
+"""Seconds between looks at certificates and log sizes; short, since a machine that slept wakes with certificates that
+ended."""
+_LOG_LIMIT = 4 * 1024 * 1024
+_SOCKET_LIMIT = 100
+"""Bytes; the kernel allows 107 on Linux and 103 on macOS."""
+
+
+class Mesh:
+    """The mesh under `home` (`mesh/` and `ca/`). `node` marks its process; `on_event` is told in words what happens
+    to Envoy."""
+
+    def __init__(
+        self,
+        *,
+        home: Path,
+        node: str = "",
+        spawn: processes.Spawn = processes.spawn,
+        on_event: Callable[[str], None] = log.info,
+    ) -> None:
+        self._folder = home.absolute() / "mesh"
+        self._admin = Admin(_socket(self._folder))
+        self._proxy = Proxy(folder=self._folder, admin=self._admin, node=node, spawn=spawn, on_event=on_event)
+        self._updates = Updates(folder=self._folder, admin=self._admin, log=self._proxy.log)
+        self._certificates = Certificates(ca=home.absolute() / "ca", mesh=self._folder)
+        self._on_event = on_event
+        self._ports: dict[tuple[str, str, str], tuple[int, ...]] = {}
+        self._lock = asyncio.Lock()
+        self._sample: figures.Sample | None = None
+        self._tending: asyncio.Task[None] | None = None
+        self._has_ipv6 = _has_ipv6()
+
+    @property
+    def pid(self) -> int | None:
+        """Envoy's pid; None in the moments when it does not run."""
+        return self._proxy.pid
+
+    def holds(self, port: int) -> bool:
+        """Whether this home's Envoy runs and listens there: the port is taken, but by us. Needs no `start`."""
+        document = self._updates.on_disk().get(names.LISTENERS)
+        return (
+            bool(document)
+            and port in listeners.ports((document or {})["resources"])
+            and self._proxy.recorded() is not None
+        )
+
+    async def start(self) -> None:
+        """Envoy runs when this returns, with the last good configuration. Raises HostTrouble."""
+        with _as_host_trouble(self._folder):
+            self._prepare()
+        await self._proxy.start(bootstrap.compiled(folder=self._folder, admin=self._admin.path))
+        self._tending = asyncio.create_task(self._tend(), name="mesh tending")
+
+    async def close(self) -> None:
+        """Let go; Envoy goes on serving."""
+        if self._tending:
+            self._tending.cancel()
+            await asyncio.gather(self._tending, return_exceptions=True)
+            self._tending = None
+        await self._proxy.close()
+
+    async def stop(self) -> None:
+        """End Envoy too. The files stay."""
+        await self.close()
+        await self._proxy.stop()
+
+    async def apply(self, node: Node) -> None:
+        """Make the mesh be `node`; returns when it is in force. Idempotent; may wait for another call. On an error
+        the former configuration is in force: HostTrouble (a port taken, a folder not writable) or Failed with Envoy's
+        own words."""
+        wanted = identities.of(node)
+        async with self._lock:
+            with _as_host_trouble(self._folder):
+                await self._certificates.ensure(wanted, trust_domain=node.trust_domain, now=time.time())
+                new = envoy.compile(
+                    node, folder=self._folder, admin=self._admin.path, ports=self._ports, has_ipv6=self._has_ipv6
+                )
+                del new[names.BOOTSTRAP]
+                try:
+                    await self._updates.apply(new)
+                except Unreachable as error:
+                    raise HostTrouble(error.message, hint=say("see {log}", log=self._proxy.log)) from error
+                self._certificates.forget(but=wanted)
+
+    async def publish(self, app: str, name: str, *, version: str, ports: Iterable[int]) -> None:
+        """These loopback ports serve the version from now on; returns when that is in force. Idempotent. Before the
+        first `apply` that names the version it is only remembered."""
+        key = (app, name, version)
+        async with self._lock:
+            self._ports[key] = tuple(sorted(set(ports)))
+            cluster = names.inbound(app, name, version)
+            document = endpoints.replicas(app, name, version, ports=self._ports[key])
+            with _as_host_trouble(self._folder):
+                try:
+                    await self._updates.put_endpoints(names.endpoints_file(cluster), document, cluster=cluster)
+                except TimeoutError as error:
+                    raise Failed(say("Envoy did not take up the replicas of {name}", name=f"{app}/{name}")) from error
+
+    async def edges(self) -> list[Edge]:
+        """The figures of every caller -> service version since the last call of this method (rates are 0 on the first).
+        Raises Unreachable."""
+        answer = await self._admin.stats(figures.PATTERN, histogram_buckets="detailed")
+        now = figures.sample(answer, at=time.monotonic())
+        before, self._sample = self._sample, now
+        return figures.edges(now, before)
+
+    async def prometheus(self) -> str:
+        """Envoy's own figures in Prometheus' text format. Raises Unreachable."""
+        return await self._admin.prometheus()
+
+    def refusals(self) -> AsyncIterator[Refusal]:
+        """Every call that is refused from now on, for ever. For one reader."""
+        return refusals.follow(self._folder / names.REFUSALS)
+
+    def _prepare(self) -> None:
+        for path in (self._folder, *(self._folder / name for name in ("eds", "rds", "sds")), self._admin.path.parent):
+            files.folder(path)
+        for name in (names.LISTENERS, names.CLUSTERS):
+            if not (self._folder / name).exists():
+                files.put(self._folder / name, files.text(documents.bundle([])))
+        for name, document in self._updates.on_disk().items():
+            if name.startswith("eds/in~"):
+                _, app, service, version = document["resources"][0]["cluster_name"].split("/")
+                self._ports.setdefault((app, service, version), endpoints.ports(document))
+
+    async def _tend(self) -> None:
+        while True:
+            await asyncio.sleep(_TENDING)
+            try:
+                await self._certificates.renew(now=time.time())
+                for path in (self._proxy.log, self._folder / names.REFUSALS):
+                    if path.exists() and path.stat().st_size > _LOG_LIMIT:
+                        refusals.shorten(path)
+            except (HostTrouble, OSError, TimeoutError) as error:
+                self._on_event(say("the mesh's certificates could not be renewed: {error}", error=error))
+
+
+@contextlib.contextmanager
+def _as_host_trouble(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise HostTrouble(
+            say("{folder}: {error}", folder=folder, error=error),
+            hint=say("is the folder writable, and the disk not full?"),
+        ) from error
+
+
+def _socket(folder: Path) -> Path:
+    """Where Envoy answers questions: in its own folder, or in a private one of a short name where that is too long."""
+    path = folder / "admin.sock"
+    if len(str(path).encode()) <= _SOCKET_LIMIT:
+        return path
+    return Path(tempfile.gettempdir()) / f"aic-{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}" / "admin.sock"
+
+
+def _has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+            return True
+    except OSError:
+        return False
