@@ -25,6 +25,7 @@ from aiculturekit.engine import ports as engine_ports
 from aiculturekit.engine.schedules import Scheduler
 from aiculturekit.engine.supervisor import Engine
 from aiculturekit.engine.workloads import Event
+from aiculturekit.locator import Locator
 from aiculturekit.mesh.meshes import Mesh
 from aiculturekit.state import replicas, settings
 from aiculturekit.state.databases import Database
@@ -48,7 +49,7 @@ class Settings:
     def from_environ(cls, home: Path, environ: Mapping[str, str]) -> Settings:
         return cls(
             home=home,
-            state_url=environ.get("AIC_STATE", f"sqlite:///{home / 'state.db'}"),
+            state_url=environ.get("AIC_STATE", Locator("sqlite", path=f"/{home / 'state.db'}").reveal()),
             is_isolated=environ.get("AIC_ISOLATED", "") not in ("", "0"),
             ingress_port=int(environ.get("AIC_INGRESS_PORT", INGRESS_PORT)),
             api_port=int(environ.get("AIC_API_PORT", API_PORT)),
@@ -107,11 +108,13 @@ async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) ->
     node = await database.run(_node_name)
     ports = Ports(database=database, allocate=engine_ports.allocate)
     await ports.open()
-    ingress_port = await ports.prefer(
-        "ingress", port=0 if given.is_isolated else given.ingress_port, is_free=engine_ports.is_free
-    )
     hub, late, scheduler = Hub(), _Late(), Scheduler()
     mesh = Mesh(home=given.home, node=node, on_event=late.mesh_event)
+    ingress_port = await ports.prefer(
+        "ingress",
+        port=0 if given.is_isolated else given.ingress_port,
+        is_free=lambda port: engine_ports.is_free(port) or mesh.holds(port),
+    )
     engine = Engine(
         home=given.home,
         node=node,

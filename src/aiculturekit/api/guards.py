@@ -27,22 +27,23 @@ class Browsers(Protocol):
     def has_csrf(self, request: Request) -> bool: ...
 
 
-def guard(token: str, browsers: Browsers) -> Callable[[Request], Awaitable[str]]:
-    """A dependency that answers with the author's name, or raises Unauthorized. The token is compared in constant time."""
+def guard(token: str, browsers: Browsers) -> Callable[[Request], Awaitable[None]]:
+    """A dependency that notes the author in `request.state`, or raises Unauthorized. The token is compared in constant time."""
 
-    async def check(request: Request) -> str:
+    async def check(request: Request) -> None:
         speak_for(request)
         refuse_strangers(request)
         given = request.headers.get("authorization", "")
         if hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
-            return request.headers.get("x-aic-author", "local")[:100]
+            request.state.author = request.headers.get("x-aic-author", "local")[:100]
+            return
         if not browsers.is_authentic(request):
             raise Unauthorized(
                 say("this needs the token in $AIC_HOME/token, or a session of the console"), hint=say("`aic open` starts one")
             )
         if request.method not in _SAFE and not browsers.has_csrf(request):
             raise Unauthorized(say("the page is out of date"), hint=say("load it again"))
-        return "console"
+        request.state.author = "console"
 
     return check
 

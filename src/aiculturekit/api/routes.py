@@ -16,7 +16,15 @@ from aiculturekit.control.plans import described
 from aiculturekit.control.views import Views
 
 Json = dict[str, Any]
-Authorize = Callable[[Request], Awaitable[str]]
+Authorize = Callable[[Request], Awaitable[None]]
+
+
+def _author(request: Request) -> str:
+    return str(request.state.author)
+
+
+Author = Annotated[str, Depends(_author)]
+"""Who asks, as `authorize` found out."""
 
 
 class Host(Protocol):
@@ -32,11 +40,11 @@ class Host(Protocol):
 def router(
     *, applications: Applications, operations: Operations, views: Views, feeds: Feeds, host: Host, authorize: Authorize
 ) -> APIRouter:
-    """All of the API. `authorize` answers with the author's name."""
+    """All of the API. `authorize` lets a request pass and notes its author in `request.state`, or raises."""
     routes = APIRouter(prefix="/api/v1", dependencies=[Depends(authorize)])
     _reading(routes, views)
     _following(routes, operations, feeds)
-    _changing(routes, applications, host, Annotated[str, Depends(authorize)])
+    _changing(routes, applications, host)
     _hosting(routes, host)
     return routes
 
@@ -109,9 +117,9 @@ def _following(routes: APIRouter, operations: Operations, feeds: Feeds) -> None:
         return await feeds.recent_logs(app, workload, version, tail)
 
 
-def _changing(routes: APIRouter, applications: Applications, host: Host, author_type: Any) -> None:
+def _changing(routes: APIRouter, applications: Applications, host: Host) -> None:
     @routes.post("/apps", status_code=202, summary="Bring an application up")
-    async def up(body: bodies.Up, author: author_type) -> Json:
+    async def up(body: bodies.Up, author: Author) -> Json:
         file = Path(body.file)
         operation = await applications.up(file, environment=body.environment, reason=body.reason, author=author)
         if body.watch:
@@ -123,24 +131,24 @@ def _changing(routes: APIRouter, applications: Applications, host: Host, author_
         return described(*await applications.plan(Path(body.file), environment=body.environment))
 
     @routes.delete("/apps/{app}", status_code=202, summary="Take an application down; its data stays")
-    async def down(app: str, author: author_type) -> Json:
+    async def down(app: str, author: Author) -> Json:
         return (await applications.down(app, author=author)).as_dict()
 
     @routes.post("/apps/{app}/workloads/{name}/restart", status_code=202, summary="New processes, nothing lost; a job runs now")
-    async def restart(app: str, name: str, author: author_type) -> Json:
+    async def restart(app: str, name: str, author: Author) -> Json:
         return (await applications.restart(app, name=name, author=author)).as_dict()
 
     @routes.post("/apps/{app}/workloads/{name}/scale", status_code=202, summary="Run so many replicas")
-    async def scale(app: str, name: str, body: bodies.Scale, author: author_type) -> Json:
+    async def scale(app: str, name: str, body: bodies.Scale, author: Author) -> Json:
         started = await applications.scale(app, name=name, replicas=body.replicas, version=body.version, author=author)
         return started.as_dict()
 
     @routes.post("/apps/{app}/traffic/{service}", status_code=202, summary="Shift traffic between versions")
-    async def shift(app: str, service: str, body: bodies.Traffic, author: author_type) -> Json:
+    async def shift(app: str, service: str, body: bodies.Traffic, author: Author) -> Json:
         return (await applications.shift(app, service=service, weights=body.weights, author=author)).as_dict()
 
     @routes.post("/apps/{app}/rollback", status_code=202, summary="Back to an earlier release")
-    async def rollback(app: str, body: bodies.Rollback, author: author_type) -> Json:
+    async def rollback(app: str, body: bodies.Rollback, author: Author) -> Json:
         return (await applications.rollback(app, number=body.release, reason=body.reason, author=author)).as_dict()
 
 

@@ -96,6 +96,7 @@ class Updates:
                 if not warming and not lagging(figures, wanted):
                     return
             if time.monotonic() > deadline:
+                print("LAG", warming, lagging(figures, wanted), figures)
                 raise TimeoutError
             await asyncio.sleep(_PAUSES[min(attempt, len(_PAUSES) - 1)])
             attempt += 1
