@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import json
+import re
 import statistics
 import subprocess
 import sys
@@ -131,6 +132,9 @@ def said() -> dict[str, str]:
                 first = node.args[0]
                 if isinstance(first, ast.Constant) and isinstance(first.value, str):
                     found.setdefault(first.value, f"{module.relative_to(SOURCE)}:{node.lineno}")
+    for page in sorted((SOURCE / "console" / "templates").glob("*.html")):
+        for text in re.findall(r"""say\(\s*(?:"([^"]+)"|'([^']+)')""", page.read_text("utf-8")):
+            found.setdefault(text[0] or text[1], page.name)
     return found
 
 
@@ -156,7 +160,10 @@ def test_translations_fill_the_same_blanks() -> None:
     formats = importlib.import_module("string").Formatter()
 
     def blanks(text: str) -> set[str]:
-        return {name for _, name, _, _ in formats.parse(text) if name}
+        try:
+            return {name for _, name, _, _ in formats.parse(text) if name}
+        except ValueError:  # a text about braces, which is never filled
+            return set()
 
     wrong = [english for english, chinese in catalogue().items() if blanks(english) != blanks(chinese)]
     assert wrong == []
@@ -166,7 +173,12 @@ def test_two_targets_are_never_the_same_code() -> None:
     """Vendors' modules with their names blanked must differ: a row of data is not a module."""
     folders = [folder for folder in (SOURCE / "targets").iterdir() if folder.is_dir() and folder.name != "__pycache__"]
     blanked = [
-        {line.strip().replace(folder.name, "_") for module in folder.rglob("*.py") for line in lines(module) if line.strip()}
+        {
+            line.strip().replace(folder.name, "_")
+            for module in folder.rglob("*.py")
+            for line in lines(module)
+            if line.strip()
+        }
         for folder in sorted(folders)
     ]
     for one, other in pairwise(blanked):

@@ -52,9 +52,14 @@ def main() -> None:
         parser.error("only this machine: http://127.0.0.1:PORT")
     results = asyncio.run(run(place.hostname, place.port or 80, min(given.rate, 500), min(given.seconds, 600)))
     times = sorted(taken for taken, status, _ in results if status == 201)
-    print(f"{len(times)} paid, {len(results) - len(times)} failed; versions {dict(Counter(v for *_, v in results if v))}")
+    print(
+        f"{len(times)} paid, {len(results) - len(times)} failed; versions {dict(Counter(v for *_, v in results if v))}"
+    )
     if times:
-        print("latency ms: " + ", ".join(f"p{p} {times[min(len(times) - 1, len(times) * p // 100)] * 1000:.1f}" for p in (50, 95, 99)))
+        print(
+            "latency ms: "
+            + ", ".join(f"p{p} {times[min(len(times) - 1, len(times) * p // 100)] * 1000:.1f}" for p in (50, 95, 99))
+        )
 
 
 main()

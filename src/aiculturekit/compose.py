@@ -159,7 +159,20 @@ async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) ->
     await life.begin()
     tasks = [asyncio.create_task(observations.watch()), asyncio.create_task(_follow_refusals(mesh, feeds))]
     return Parts(
-        given, database, engine, mesh, target, hub, operations, applications, observations, views, feeds, life, ports, tasks
+        given,
+        database,
+        engine,
+        mesh,
+        target,
+        hub,
+        operations,
+        applications,
+        observations,
+        views,
+        feeds,
+        life,
+        ports,
+        tasks,
     )
 
 
@@ -207,5 +220,3 @@ def _inherited(home: Path, environ: Mapping[str, str]) -> dict[str, str]:
     if not link.is_symlink():
         link.symlink_to(getattr(sys, "_base_executable", sys.executable))
     return {**environ, "PATH": f"{path}:{folder}"}
-
-

@@ -140,7 +140,7 @@ def main() -> int:
 
 def uvloop_run(coroutine: Any) -> None:
     """On uvloop where there is one (it halves the cost of an idle stream)."""
-    import uvloop
+    import uvloop  # heavy: a native module that only the daemon needs
 
     uvloop.run(coroutine)
 
@@ -161,7 +161,8 @@ def _owned(home: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise HostTrouble(
-                say("another daemon owns {home}", home=home), hint=say("`aic status` shows it; `aic server stop` ends it")
+                say("another daemon owns {home}", home=home),
+                hint=say("`aic status` shows it; `aic server stop` ends it"),
             ) from None
         yield
 

@@ -38,11 +38,18 @@ class Registry:
     def add(self, scheme: str, *, place: str) -> None:
         if scheme in self._places:
             raise LocatorError(
-                say("{capability}: {scheme} is already {place}", capability=self.capability, scheme=scheme, place=self._places[scheme])
+                say(
+                    "{capability}: {scheme} is already {place}",
+                    capability=self.capability,
+                    scheme=scheme,
+                    place=self._places[scheme],
+                )
             )
         module, colon, attribute = place.partition(":")
         if not (module and colon and attribute):
-            raise LocatorError(say("{capability}: {place} does not read module:attribute", capability=self.capability, place=place))
+            raise LocatorError(
+                say("{capability}: {place} does not read module:attribute", capability=self.capability, place=place)
+            )
         self._places[scheme] = place
 
     def load(self, locator: Locator) -> Any:
@@ -52,7 +59,9 @@ class Registry:
             near = get_close_matches(locator.scheme, self._places, 1)
             raise LocatorError(
                 say("no {capability} backend for {scheme}", capability=self.capability, scheme=repr(locator.scheme)),
-                hint=say("did you mean {near}?", near=near[0]) if near else say("known: {known}", known=", ".join(self.schemes)),
+                hint=say("did you mean {near}?", near=near[0])
+                if near
+                else say("known: {known}", known=", ".join(self.schemes)),
             )
         module, _, attribute = place.partition(":")
         try:
@@ -62,7 +71,9 @@ class Registry:
             if extra is None or (error.name or "").startswith("aiculturekit"):
                 raise  # our own bug: never dressed up as a missing extra
             raise LocatorError(
-                say("{scheme} needs a package that is not installed: {module}", scheme=locator.scheme, module=error.name),
+                say(
+                    "{scheme} needs a package that is not installed: {module}", scheme=locator.scheme, module=error.name
+                ),
                 hint=f"pip install 'aiculturekit[{extra}]'",
             ) from error
 

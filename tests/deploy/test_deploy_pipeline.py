@@ -93,7 +93,10 @@ async def test_a_failed_step_undoes_everything_and_the_release_says_so(database:
         broken = Pipeline(database=database, target=Memory(world, before=refuse))
         await broken.apply(change(*service("pay", revision=1), *service("web")), emit=silent)
     assert real(world) == before == await recorded(database)
-    assert [(r.number, r.state) for r in await database.run(releases.history, "shop")] == [(2, "failed"), (1, "current")]
+    assert [(r.number, r.state) for r in await database.run(releases.history, "shop")] == [
+        (2, "failed"),
+        (1, "current"),
+    ]
     (last, _) = await database.run(operations.recent, app="shop")
     assert last.state == "failed"
     assert last.error is not None and last.error["message"] == "port taken"
@@ -239,5 +242,7 @@ async def test_steps_of_one_wave_run_at_once(database: Database) -> None:
             await super().perform(app, step=step, release=release, progress=progress)
             running -= 1
 
-    await Pipeline(database=database, target=Slow()).apply(change(*service("a"), *service("b"), *service("c")), emit=silent)
+    await Pipeline(database=database, target=Slow()).apply(
+        change(*service("a"), *service("b"), *service("c")), emit=silent
+    )
     assert most == 3

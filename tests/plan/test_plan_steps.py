@@ -66,7 +66,10 @@ def test_waves_are_all_the_steps_in_order(desired: list[Document], observed: lis
 
 
 def test_a_step_says_why_and_where() -> None:
-    before, after = document("workload", "web/v1", run="a", source="1"), document("workload", "web/v1", run="b", source="1")
+    before, after = (
+        document("workload", "web/v1", run="a", source="1"),
+        document("workload", "web/v1", run="b", source="1"),
+    )
     (step,) = diff([after], [before])
     assert (step.action, step.why, step.path) == ("update", "changed: run", "services.web")
     (code,) = diff([document("workload", "web/v1", run="a", source="2")], [before])

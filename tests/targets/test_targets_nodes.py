@@ -32,7 +32,9 @@ def compiled(applications: dict[str, list[Document]]) -> Node:
 
 
 def test_a_need_is_a_port_of_the_callers_own_and_a_permission_at_the_called() -> None:
-    node = compiled({"shop": [access("pay", "orders"), workload("orders/v1", "pay"), workload("pay/v1"), route("pay", v1=100.0)]})
+    node = compiled(
+        {"shop": [access("pay", "orders"), workload("orders/v1", "pay"), workload("pay/v1"), route("pay", v1=100.0)]}
+    )
     (pay,) = (service for service in node.services if service.name == "pay")
     (orders,) = (caller for caller in node.callers if caller.name == "orders")
     assert pay.callers == ("orders",)
@@ -68,7 +70,9 @@ def test_the_bare_host_belongs_to_who_came_first() -> None:
 
 
 def test_applications_do_not_share_ports_or_permissions() -> None:
-    both = {app: [access("web", "job"), workload("web/v1"), workload("job", "web", kind="job")] for app in ("one", "two")}
+    both = {
+        app: [access("web", "job"), workload("web/v1"), workload("job", "web", kind="job")] for app in ("one", "two")
+    }
     node = compiled(both)
     ports = [v.port for s in node.services for v in s.versions]
     ports += [c.proxy for c in node.callers] + [port for c in node.callers for port in c.needs.values()]

@@ -27,7 +27,10 @@ _STATUS: tuple[tuple[type[errors.AicError], int], ...] = (
 
 
 def application(
-    *routers: APIRouter, status: Callable[[], Awaitable[dict[str, Any]]], proxy_metrics: Callable[[], Awaitable[str]], page: Page
+    *routers: APIRouter,
+    status: Callable[[], Awaitable[dict[str, Any]]],
+    proxy_metrics: Callable[[], Awaitable[str]],
+    page: Page,
 ) -> FastAPI:
     """`page` shows an error to a browser: (request, status code, message, hint) -> response."""
     app = FastAPI(title="AICultureKit", version=__version__, docs_url=None, redoc_url=None)
@@ -38,7 +41,9 @@ def application(
     return app
 
 
-def _health(app: FastAPI, status: Callable[[], Awaitable[dict[str, Any]]], proxy_metrics: Callable[[], Awaitable[str]]) -> None:
+def _health(
+    app: FastAPI, status: Callable[[], Awaitable[dict[str, Any]]], proxy_metrics: Callable[[], Awaitable[str]]
+) -> None:
     @app.get("/healthz", include_in_schema=False)
     async def healthz() -> PlainTextResponse:
         return PlainTextResponse("ok\n")
@@ -77,4 +82,6 @@ def _translate_errors(app: FastAPI, page: Page) -> None:
     @app.exception_handler(Exception)
     async def bug(request: Request, error: Exception) -> Any:
         message = say("internal error: {error}", error=type(error).__name__)
-        return answer(request, 500, errors.Failed(message, hint=say("the daemon's log has the details: `aic doctor` names it")))
+        return answer(
+            request, 500, errors.Failed(message, hint=say("the daemon's log has the details: `aic doctor` names it"))
+        )

@@ -39,7 +39,8 @@ def guard(token: str, browsers: Browsers) -> Callable[[Request], Awaitable[None]
             return
         if not browsers.is_authentic(request):
             raise Unauthorized(
-                say("this needs the token in $AIC_HOME/token, or a session of the console"), hint=say("`aic open` starts one")
+                say("this needs the token in $AIC_HOME/token, or a session of the console"),
+                hint=say("`aic open` starts one"),
             )
         if request.method not in _SAFE and not browsers.has_csrf(request):
             raise Unauthorized(say("the page is out of date"), hint=say("load it again"))

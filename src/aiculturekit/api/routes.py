@@ -92,7 +92,9 @@ def _following(routes: APIRouter, operations: Operations, feeds: Feeds) -> None:
     async def operation(identifier: str) -> Json:
         return operations.get(identifier).as_dict()
 
-    @routes.get("/operations/{identifier}/events", summary="An operation's events from the first, as server-sent events")
+    @routes.get(
+        "/operations/{identifier}/events", summary="An operation's events from the first, as server-sent events"
+    )
     async def operation_events(identifier: str) -> Any:
         return streams.response(operations.get(identifier).follow())
 
@@ -134,7 +136,9 @@ def _changing(routes: APIRouter, applications: Applications, host: Host) -> None
     async def down(app: str, author: Author) -> Json:
         return (await applications.down(app, author=author)).as_dict()
 
-    @routes.post("/apps/{app}/workloads/{name}/restart", status_code=202, summary="New processes, nothing lost; a job runs now")
+    @routes.post(
+        "/apps/{app}/workloads/{name}/restart", status_code=202, summary="New processes, nothing lost; a job runs now"
+    )
     async def restart(app: str, name: str, author: Author) -> Json:
         return (await applications.restart(app, name=name, author=author)).as_dict()
 

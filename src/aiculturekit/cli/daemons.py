@@ -71,9 +71,7 @@ def _started(folder: Path) -> Client:
     deadline = time.monotonic() + _PATIENCE
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise Failed(
-                say("the daemon ended with exit code {code}", code=process.returncode), hint=_tail(log, begin)
-            )
+            raise Failed(say("the daemon ended with exit code {code}", code=process.returncode), hint=_tail(log, begin))
         if is_alive():
             return Client.of_home()
         time.sleep(0.02)

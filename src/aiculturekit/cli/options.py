@@ -12,11 +12,17 @@ from aiculturekit.language import say
 Json = Annotated[bool, typer.Option("--json", help=say("Print JSON."))]
 AppArgument = Annotated[
     str | None,
-    typer.Argument(metavar="APP", help=say("The application; the one of ./aic.yaml when left out."), autocompletion=choices.complete_app),
+    typer.Argument(
+        metavar="APP",
+        help=say("The application; the one of ./aic.yaml when left out."),
+        autocompletion=choices.complete_app,
+    ),
 ]
 AppOption = Annotated[
     str | None,
-    typer.Option("--app", help=say("The application; the one of ./aic.yaml when left out."), autocompletion=choices.complete_app),
+    typer.Option(
+        "--app", help=say("The application; the one of ./aic.yaml when left out."), autocompletion=choices.complete_app
+    ),
 ]
 WorkloadArgument = Annotated[
     str | None, typer.Argument(metavar="WORKLOAD", help=say("The workload."), autocompletion=choices.complete_workload)

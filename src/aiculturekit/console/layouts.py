@@ -31,7 +31,10 @@ def drawing(graph: Mapping[str, Any]) -> Drawing:
     columns = _ordered(_layers([node["id"] for node in nodes], links), links)
     tallest = max((len(column) for column in columns), default=1)
     places = {
-        name: (MARGIN + x * (WIDTH + GAP_X), MARGIN + y * (HEIGHT + GAP_Y) + (tallest - len(column)) * (HEIGHT + GAP_Y) // 2)
+        name: (
+            MARGIN + x * (WIDTH + GAP_X),
+            MARGIN + y * (HEIGHT + GAP_Y) + (tallest - len(column)) * (HEIGHT + GAP_Y) // 2,
+        )
         for x, column in enumerate(columns)
         for y, name in enumerate(column)
     }
@@ -113,4 +116,6 @@ def _curve(source: tuple[int, int], target: tuple[int, int]) -> str:
         middle = (x1 + x2) // 2
         return f"M{x1} {y1}C{middle} {y1} {middle} {y2} {x2} {y2}"
     low = max(source[1], target[1]) + HEIGHT + GAP_Y // 2
-    return f"M{source[0] + WIDTH // 2} {source[1] + HEIGHT}C{source[0]} {low} {target[0] + WIDTH} {low} {target[0] + WIDTH // 2} {target[1] + HEIGHT}"
+    start = f"{source[0] + WIDTH // 2} {source[1] + HEIGHT}"
+    end = f"{target[0] + WIDTH // 2} {target[1] + HEIGHT}"
+    return f"M{start}C{source[0]} {low} {target[0] + WIDTH} {low} {end}"

@@ -108,7 +108,9 @@ class _Pages:
         ):
             routes.add_api_route(path, self._served(page), methods=["GET"])
 
-    def _served(self, page: Callable[[Request], Awaitable[tuple[str, Json]]]) -> Callable[[Request], Awaitable[Response]]:
+    def _served(
+        self, page: Callable[[Request], Awaitable[tuple[str, Json]]]
+    ) -> Callable[[Request], Awaitable[Response]]:
         async def serve(request: Request) -> Response:
             _speak(request)
             if not self._sessions.is_authentic(request):
@@ -162,7 +164,12 @@ class _Pages:
         view, graph = await self._views.app(app), await self._views.graph(app)
         names = dict.fromkeys(row["name"] for row in await self._workloads(app) if row["kind"] == "service")
         details = [await self._views.workload(app, name) for name in names]
-        return "traffic.html", {"app": view, "services": details, "edges": graph["edges"], "refusals": self._refusals(app)}
+        return "traffic.html", {
+            "app": view,
+            "services": details,
+            "edges": graph["edges"],
+            "refusals": self._refusals(app),
+        }
 
     async def workload(self, request: Request) -> tuple[str, Json]:
         app, name = request.path_params["app"], request.path_params["name"]

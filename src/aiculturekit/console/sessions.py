@@ -24,7 +24,11 @@ class Sessions:
     """`kept` is what `save` was given last, or None. The clock is injectable for tests."""
 
     def __init__(
-        self, *, kept: str | None = None, save: Callable[[str], None] = lambda text: None, clock: Callable[[], float] = time.time
+        self,
+        *,
+        kept: str | None = None,
+        save: Callable[[str], None] = lambda text: None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._save, self._clock = save, clock
         self._sessions: dict[str, float] = json.loads(kept) if kept else {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from aiculturekit import threads
 from aiculturekit.control.operations import Operation, Operations
@@ -32,7 +33,14 @@ class Applications:
     """`home` keeps the snapshots of the code that releases ran."""
 
     def __init__(
-        self, *, home: Path, database: Database, target: Local, pipeline: Pipeline, engine: Engine, operations: Operations
+        self,
+        *,
+        home: Path,
+        database: Database,
+        target: Local,
+        pipeline: Pipeline,
+        engine: Engine,
+        operations: Operations,
     ) -> None:
         self._home, self._database, self._target = home, database, target
         self._pipeline, self._engine, self._operations = pipeline, engine, operations
@@ -86,7 +94,9 @@ class Applications:
         route = self._find(app, ("route", service))
         value = _completed(service, weights, current=route.body["weights"])
         text = ", ".join(f"{version} {weight:g}%" for version, weight in value.items())
-        return self._adjust(app, [("route", service)], value=value, verb="traffic", reason=f"{service}: {text}", author=author)
+        return self._adjust(
+            app, [("route", service)], value=value, verb="traffic", reason=f"{service}: {text}", author=author
+        )
 
     async def scale(self, app: str, *, name: str, replicas: int, version: str | None, author: str) -> Operation:
         """Run `replicas` of a workload (of one version, or of each), until the file says something new."""
@@ -132,11 +142,13 @@ class Applications:
 
     async def load(self, file: Path, *, environment: str | None) -> Application:
         """The file as this machine would run it. Raises SpecError, Unsupported, or NotFound for another target."""
-        path = file / SPEC_FILE if file.is_dir() else file
+        path = await threads.run(_named, file)
         application = await threads.run(load.load, path, environment=environment, variables=os.environ)
         if application.target not in ("local", "local:", "local://"):
             raise NotFound(
-                say("no target {target} yet; this version runs applications on this machine", target=application.target),
+                say(
+                    "no target {target} yet; this version runs applications on this machine", target=application.target
+                ),
                 hint=say("choose an environment whose target is local:"),
             )
         if problems := self._target.check(application):
@@ -173,11 +185,20 @@ class Applications:
     def _workloads(self, app: str, name: str) -> list[tuple[str, str]]:
         keys = [d.key for d in self._target.in_force(app) if d.kind == "workload" and d.name.partition("/")[0] == name]
         if not keys:
-            raise NotFound(say("{app} has no workload {name}", app=app, name=name), hint=say("`aic ps` lists what runs"))
+            raise NotFound(
+                say("{app} has no workload {name}", app=app, name=name), hint=say("`aic ps` lists what runs")
+            )
         return keys
 
     def _unknown(self, app: str) -> NotFound:
-        return NotFound(say("no application {app} is up", app=app), hint=say("`aic up DIRECTORY` brings one up; `aic ps` lists them"))
+        return NotFound(
+            say("no application {app} is up", app=app),
+            hint=say("`aic up DIRECTORY` brings one up; `aic ps` lists them"),
+        )
+
+
+def _named(file: Path) -> Path:
+    return file / SPEC_FILE if file.is_dir() else file
 
 
 def _digests(application: Application) -> dict[str, str]:
@@ -215,7 +236,7 @@ def _change_like(release: Release, *, documents: tuple[Document, ...], verb: str
     )
 
 
-def _release_to_return_to(connection: object, app: str, *, number: int | None, current: bool = False) -> Release:
+def _release_to_return_to(connection: Any, app: str, *, number: int | None, current: bool = False) -> Release:
     history = releases.history(connection, app)
     if current:
         number = next((release.number for release in history if release.state == "current"), None)
@@ -224,7 +245,9 @@ def _release_to_return_to(connection: object, app: str, *, number: int | None, c
     found = releases.get(connection, app, number) if number is not None else None
     if found is None:
         raise NotFound(
-            say("{app} has no earlier release to go back to", app=app) if number is None else say("{app} has no release {number}", app=app, number=number),
+            say("{app} has no earlier release to go back to", app=app)
+            if number is None
+            else say("{app} has no release {number}", app=app, number=number),
             hint=say("`aic releases {app}` lists them", app=app),
         )
     return found

@@ -45,9 +45,13 @@ class Feeds:
         self._soon(self.record("", "envoy", kind="mesh", message=message, level="warning"))
 
     async def on_operation(self, operation: Operation) -> None:
-        level, outcome = ("error", operation.error.message) if operation.error else ("info", await self._outcome(operation))
+        level, outcome = (
+            ("error", operation.error.message) if operation.error else ("info", await self._outcome(operation))
+        )
         if outcome:
-            await self.record(operation.app, "", kind=operation.verb, message=outcome, level=level, author=operation.author)
+            await self.record(
+                operation.app, "", kind=operation.verb, message=outcome, level=level, author=operation.author
+            )
         self._hub.tell("changed", {"app": operation.app})
 
     async def on_refusal(self, refusal: Refusal) -> None:
@@ -55,7 +59,12 @@ class Feeds:
         key = (refusal.app, refusal.source, refusal.target)
         known = self._refusals.pop(key, None)
         record = known or await self._explained(refusal)
-        record |= {"at": times.iso(refusal.at), "method": refusal.method, "path": refusal.path, "count": record["count"] + 1}
+        record |= {
+            "at": times.iso(refusal.at),
+            "method": refusal.method,
+            "path": refusal.path,
+            "count": record["count"] + 1,
+        }
         self._refusals[key] = record
         while len(self._refusals) > _REFUSALS_KEPT:
             self._refusals.popitem(last=False)
@@ -71,7 +80,14 @@ class Feeds:
         identifier = await self._database.run(
             changes.append, at=now, app=app, workload=workload, kind=kind, message=message, level=level, author=author
         )
-        row = {"id": identifier, "at": times.iso(now), "app": app, "workload": workload, "kind": kind, "message": message}
+        row = {
+            "id": identifier,
+            "at": times.iso(now),
+            "app": app,
+            "workload": workload,
+            "kind": kind,
+            "message": message,
+        }
         self._hub.tell("change", row | {"level": level, "author": author})
 
     def refusals(self, app: str | None) -> list[Json]:
@@ -126,8 +142,12 @@ class Feeds:
             "source": refusal.source,
             "target": refusal.target,
             "count": 0,
-            "message": say("{source} called {target}, which is not in its needs", source=refusal.source, target=refusal.target),
-            "hint": say("to allow it, add `{target}` to services.{source}.needs", target=refusal.target, source=refusal.source),
+            "message": say(
+                "{source} called {target}, which is not in its needs", source=refusal.source, target=refusal.target
+            ),
+            "hint": say(
+                "to allow it, add `{target}` to services.{source}.needs", target=refusal.target, source=refusal.source
+            ),
             "file": file,
             "line": line,
         }

@@ -19,7 +19,9 @@ def figures(edges: Sequence[Edge]) -> dict[str, Any]:
     return {"rate": rate, "error_rate": failed / rate if rate else 0.0, "p95_ms": max(slowest, default=None)}
 
 
-def graph(documents: Sequence[Document], *, workloads: Sequence[Mapping[str, Any]], edges: Sequence[Edge]) -> dict[str, Any]:
+def graph(
+    documents: Sequence[Document], *, workloads: Sequence[Mapping[str, Any]], edges: Sequence[Edge]
+) -> dict[str, Any]:
     """Nodes: the ingress, each workload (each version where there are several), each resource. Edges: every permission that
     the documents grant, with the figures of the calls made over it."""
     split = _split(documents)
@@ -70,10 +72,20 @@ def _edge(source: str, target: str, *, edge: Edge | None, version: str) -> dict[
     return {"source": source, "target": target, "version": version, **numbers, "mtls": bool(version)}
 
 
-def _nodes(documents: Sequence[Document], workloads: Sequence[Mapping[str, Any]], split: set[str]) -> list[dict[str, Any]]:
+def _nodes(
+    documents: Sequence[Document], workloads: Sequence[Mapping[str, Any]], split: set[str]
+) -> list[dict[str, Any]]:
     weights = {d.name: d.body["weights"] for d in documents if d.kind == "route"}
     is_public = any(document.kind == "ingress" for document in documents)
-    ingress = {"id": INGRESS, "label": INGRESS, "kind": "ingress", "state": "ready", "version": None, "replicas": 1, "ready": 1}
+    ingress = {
+        "id": INGRESS,
+        "label": INGRESS,
+        "kind": "ingress",
+        "state": "ready",
+        "version": None,
+        "replicas": 1,
+        "ready": 1,
+    }
     found = [ingress | {"weight": None, "rate": None, "p95_ms": None}] if is_public else []
     for row in workloads:
         many = row["name"] in split

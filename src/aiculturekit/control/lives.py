@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
+from typing import Any
 
 from aiculturekit.control.applications import Applications
-from aiculturekit.control.operations import Operations
+from aiculturekit.control.operations import Operations, Work
 from aiculturekit.deploy.changes import Emit
 from aiculturekit.deploy.pipeline import Pipeline
 from aiculturekit.engine.supervisor import Engine
@@ -68,7 +68,7 @@ class Life:
 
         self._operations.start(app, verb="restore", author="platform", work=work)
 
-    def _resuming(self, operation: Journalled):  # type: ignore[no-untyped-def]
+    def _resuming(self, operation: Journalled) -> Work:
         async def work(emit: Emit) -> int | None:
             try:
                 await self._pipeline.resume(operation, emit=emit)
@@ -79,5 +79,7 @@ class Life:
         return work
 
 
-def _recorded(connection: object) -> dict[str, list[Document]]:
-    return {app: [Document.from_dict(r) for r in documents.of_app(connection, app)] for app in documents.apps(connection)}
+def _recorded(connection: Any) -> dict[str, list[Document]]:
+    return {
+        app: [Document.from_dict(r) for r in documents.of_app(connection, app)] for app in documents.apps(connection)
+    }

@@ -30,7 +30,8 @@ class Operation:
         self.state = "running"
         self.release: int | None = None
         self.error: AicError | None = None
-        self.started_at, self.finished_at = time.time(), None
+        self.started_at = time.time()
+        self.finished_at: float | None = None
         self.events: list[tuple[str, Mapping[str, Any]]] = []
         self._news = asyncio.Event()
 

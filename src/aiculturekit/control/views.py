@@ -11,7 +11,7 @@ from aiculturekit import __version__
 from aiculturekit.control import graphs, times
 from aiculturekit.control.observations import Observations
 from aiculturekit.control.operations import Operations
-from aiculturekit.engine import logs
+from aiculturekit.engine.logs import Record, read
 from aiculturekit.engine.supervisor import Engine
 from aiculturekit.engine.workloads import Instance, Key, Status
 from aiculturekit.errors import NotFound
@@ -67,7 +67,9 @@ class Views:
         documents = self._target.in_force(app)
         mine = [d for d in documents if d.kind in ("workload", "job") and d.name.partition("/")[0] == name]
         if not mine:
-            raise NotFound(say("{app} has no workload {name}", app=app, name=name), hint=say("`aic ps` lists what runs"))
+            raise NotFound(
+                say("{app} has no workload {name}", app=app, name=name), hint=say("`aic ps` lists what runs")
+            )
         history = await self._database.run(releases.history, app)
         return self._detail(app, name, documents, mine, [_release(release) for release in history])
 
@@ -94,14 +96,11 @@ class Views:
         return [row | {"at": times.iso(row["at"])} for row in rows]
 
     async def logs(self, app: str, workload: str | None, tail: int, version: str | None = None) -> list[dict[str, Any]]:
-        records = await self._log_records(app, workload, tail, version)
+        records = await read(self._home, app=app, workload=workload, version=version, tail=tail)
         return [log_record(app, record) for record in records]
 
     async def targets(self) -> list[dict[str, Any]]:
         return [{"scheme": scheme, "tier": "real", "what": _TARGETS.get(scheme, "")} for scheme in TARGETS.schemes]
-
-    async def _log_records(self, app: str, workload: str | None, tail: int, version: str | None) -> Sequence[logs.Record]:
-        return await logs.read(self._home, app=app, workload=workload, version=version, tail=tail)
 
     async def _apps(self) -> list[str]:
         """Every application that is up, or under way, or was up once and has something left here."""
@@ -124,7 +123,9 @@ class Views:
             "ready": sum(w["state"] == "ready" or (w["kind"] == "job" and w["state"] != "failed") for w in workloads),
             "url": self._url(app),
             "updated_at": times.iso(current.created_at) if current else None,
-            "problems": [f"{w['name']}: {w['reason'] or w['state']}" for w in services if w["state"] not in ("ready", "starting")],
+            "problems": [
+                f"{w['name']}: {w['reason'] or w['state']}" for w in services if w["state"] not in ("ready", "starting")
+            ],
         }
 
     def _url(self, app: str) -> str | None:
@@ -168,10 +169,17 @@ class Views:
         }
 
     def _detail(
-        self, app: str, name: str, documents: Sequence[Document], mine: Sequence[Document], history: list[dict[str, Any]]
+        self,
+        app: str,
+        name: str,
+        documents: Sequence[Document],
+        mine: Sequence[Document],
+        history: list[dict[str, Any]],
     ) -> dict[str, Any]:
-        route = next((d.body for d in documents if d.key == ("route", name)), {"weights": {}, "matches": {}})
-        access = next((d.body for d in documents if d.key == ("access", name)), {"callers": []})
+        route: Mapping[str, Any] = next(
+            (d.body for d in documents if d.key == ("route", name)), {"weights": {}, "matches": {}}
+        )
+        access: Mapping[str, Any] = next((d.body for d in documents if d.key == ("access", name)), {"callers": []})
         edges = self._observations.edges(app)
         rows = [self._row(app, document, edges) for document in mine]
         body = mine[0].body
@@ -213,7 +221,7 @@ class Views:
 _TARGETS = {"local": "this machine: processes behind one Envoy with mutual TLS"}
 
 
-def log_record(app: str, record: logs.Record) -> dict[str, Any]:
+def log_record(app: str, record: Record) -> dict[str, Any]:
     """A log line as the wire has it."""
     return record.as_dict() | {"app": app, "at": times.iso(record.at)}
 

@@ -41,7 +41,9 @@ class Watchers:
                     return
                 reason = say("{names} changed on disk", names=", ".join(sorted(touched)))
                 try:
-                    operation = await self._applications.up(file, environment=environment, reason=reason, author="watch")
+                    operation = await self._applications.up(
+                        file, environment=environment, reason=reason, author="watch"
+                    )
                 except AicError as error:  # a half-saved file: the next save may be whole
                     log.warning("watch %s: %s", app, error)
                     continue

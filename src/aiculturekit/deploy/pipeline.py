@@ -145,10 +145,12 @@ class _Run:
                     await self._database.run(_record, self._app, step)
                     self._tell(step, at=-1, state="undone")
         except AicError as error:
-            self._emit("progress", {"workload": "", "message": say("could not undo everything: {error}", error=error.message)})
+            self._emit(
+                "progress", {"workload": "", "message": say("could not undo everything: {error}", error=error.message)}
+            )
             log.exception("undo of operation %s", self._operation)
 
-    async def _finish(self, state: str, *, error: dict[str, Any] | None) -> None:
+    async def _finish(self, state: operations.State, *, error: dict[str, Any] | None) -> None:
         await self._database.run(_end, self._app, self._operation, self._release, state, error)
 
     def _tell(self, step: Step, *, at: int, state: str) -> None:
@@ -165,7 +167,8 @@ def _first(failures: Sequence[BaseException]) -> BaseException:
             return failure
     log.error("a step ended in a bug", exc_info=failures[0])
     return Failed(
-        say("internal error: {error}", error=repr(failures[0])), hint=say("the daemon's log has the details: `aic doctor` names it")
+        say("internal error: {error}", error=repr(failures[0])),
+        hint=say("the daemon's log has the details: `aic doctor` names it"),
     )
 
 
@@ -210,7 +213,12 @@ def _begin(
 
 
 def _end(
-    connection: Any, app: str, operation: int, release: int | None, state: str, error: dict[str, Any] | None
+    connection: Any,
+    app: str,
+    operation: int,
+    release: int | None,
+    state: operations.State,
+    error: dict[str, Any] | None,
 ) -> None:
     now = time.time()
     operations.finish(connection, operation, state=state, error=error, now=now)

@@ -92,7 +92,7 @@ async def _python(directory: Path, manifests: Sequence[Path], cache: Path, progr
     made = Environment({"VIRTUAL_ENV": str(folder), "PYTHONUNBUFFERED": "1"}, (folder / "bin",), digest, "python")
     if (folder / _MARK).exists():
         return made
-    cache.mkdir(parents=True, exist_ok=True)
+    await threads.run(cache.mkdir, parents=True, exist_ok=True)
     async with _locked(cache / f"{digest}.lock"):
         if not (folder / _MARK).exists():
             progress(say("installing the dependencies of {manifest}", manifest=manifests[0].name))
@@ -139,14 +139,15 @@ async def _node(directory: Path, manifests: Sequence[Path], progress: Progress) 
             progress(say("installing the dependencies of {manifest}", manifest="package.json"))
             verb = "ci" if len(manifests) > 1 else "install"
             await _run([npm, verb, "--no-audit", "--no-fund", "--loglevel=error"], directory, manifests[0], progress)
-            modules.mkdir(exist_ok=True)
+            await threads.run(modules.mkdir, exist_ok=True)
             mark.touch()
     return made
 
 
 @contextlib.asynccontextmanager
 async def _locked(file: Path) -> AsyncIterator[None]:
-    """An advisory lock that other processes see; waiting for it does not hold up the loop, and it ends with the process."""
+    """An advisory lock that other processes see; waiting for it does not hold up the loop, and it ends with the process.
+    The file stays: one that is removed could be locked twice."""
     with file.open("w") as lock:
         while True:
             try:
@@ -155,13 +156,14 @@ async def _locked(file: Path) -> AsyncIterator[None]:
             except BlockingIOError:
                 await asyncio.sleep(0.1)
         yield
-    file.unlink(missing_ok=True)
 
 
 async def _run(command: Sequence[str], directory: Path, manifest: Path, progress: Progress) -> None:
     """Run an installer, passing its lines on. When it fails, or this is cancelled, its whole group is ended."""
     tail: deque[str] = deque(maxlen=_TAIL)
-    environment = {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "PYTHONHOME", "PYTHONPATH")}
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "PYTHONHOME", "PYTHONPATH")
+    }
     process = await asyncio.create_subprocess_exec(
         *command,
         cwd=directory,
@@ -178,7 +180,8 @@ async def _run(command: Sequence[str], directory: Path, manifest: Path, progress
             code = await process.wait()
     except TimeoutError:
         raise BuildFailed(
-            say("installing {manifest} took more than {seconds:g} s", manifest=manifest, seconds=_DEADLINE), tail=list(tail)
+            say("installing {manifest} took more than {seconds:g} s", manifest=manifest, seconds=_DEADLINE),
+            tail=list(tail),
         ) from None
     finally:
         if process.returncode is None:
@@ -187,7 +190,9 @@ async def _run(command: Sequence[str], directory: Path, manifest: Path, progress
             await process.wait()
     if code != 0:
         raise BuildFailed(
-            say("the dependencies of {manifest} could not be installed", manifest=manifest), tail=list(tail), hint=_hint(tail)
+            say("the dependencies of {manifest} could not be installed", manifest=manifest),
+            tail=list(tail),
+            hint=_hint(tail),
         )
 
 
@@ -204,7 +209,10 @@ def _hint(tail: Sequence[str]) -> str:
     text = " ".join(tail).lower()
     if any(word in text for word in ("no space left", "disk quota")):
         return say("the disk is full: free some space")
-    if any(word in text for word in ("not found in the package registry", "no matching distribution", "404", "no solution found")):
+    if any(
+        word in text
+        for word in ("not found in the package registry", "no matching distribution", "404", "no solution found")
+    ):
         return say("a package or version does not exist: check the names in the file")
     if any(word in text for word in ("dns", "resolve host", "connection", "network", "timed out", "enotfound")):
         return say("the package index was not reached: the first installation needs a network, later starts do not")

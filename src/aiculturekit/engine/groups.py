@@ -24,7 +24,17 @@ Progress = Callable[[str], None]
 DRAIN = 0.4
 """Seconds between taking a replica out of the data plane and asking it to stop: time for what is in flight."""
 
-_WORST: tuple[State, ...] = ("crash_loop", "failed", "backoff", "unready", "starting", "stopping", "pending", "ready", "exited")
+_WORST: tuple[State, ...] = (
+    "crash_loop",
+    "failed",
+    "backoff",
+    "unready",
+    "starting",
+    "stopping",
+    "pending",
+    "ready",
+    "exited",
+)
 
 
 class Group:
@@ -176,7 +186,9 @@ class Group:
             await asyncio.sleep(0)  # let the machine take the exit in first
             self._tell(replica, "exit", say("ended unexpectedly and is being restarted"), "warning")
             return
-        self._tell(replica, what, machine.reason, "warning" if what == "withdraw" and not machine.is_stopping else "info")
+        self._tell(
+            replica, what, machine.reason, "warning" if what == "withdraw" and not machine.is_stopping else "info"
+        )
 
     def _tell(self, replica: Replica, kind: str, message: str, level: Literal["info", "warning", "error"]) -> None:
         self._on_event(Event(time.time(), self.key, kind, message, level, replica.id))
@@ -186,5 +198,3 @@ def _hint(reason: str) -> str:
     if "127" in reason:
         return say("is the program installed, and named in requirements.txt or package.json?")
     return say("`aic logs` shows everything it printed; does it listen on $PORT?")
-
-

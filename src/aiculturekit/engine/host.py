@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psutil
 
-TOKEN, NODE = "AIC_REPLICA", "AIC_NODE"  # noqa: S105  # names of variables
+TOKEN, NODE = "AIC_REPLICA", "AIC_NODE"  # names of variables
 IS_LINUX = sys.platform.startswith("linux")
 _POLL = 0.25
 _KEEP_SIZE, _PUNCH_HOLE = 0x01, 0x02
@@ -74,7 +74,7 @@ async def ended(pid: int) -> int | None:
     if descriptor is not None:
         await _readable(descriptor)
         return reap(pid)
-    while started(pid) is not None:
+    while started(pid) is not None:  # noqa: ASYNC110  # another's process: nobody sends an event
         await asyncio.sleep(_POLL)
     return reap(pid)
 
@@ -90,17 +90,19 @@ def _pidfd(pid: int) -> int | None:
 
 async def _readable(descriptor: int) -> None:
     loop = asyncio.get_running_loop()
-    gone = loop.create_future()
-    loop.add_reader(descriptor, lambda: gone.done() or gone.set_result(None))
+    gone = asyncio.Event()
+    loop.add_reader(descriptor, gone.set)
     try:
-        await gone
+        await gone.wait()
     finally:
         loop.remove_reader(descriptor)
         os.close(descriptor)
 
 
 def signal_group(pid: int, number: int) -> None:
-    """To the whole group that the process leads. Nothing happens when it is gone."""
+    """To the whole group that the process leads. Nothing happens when it is gone, or for 0 (no process)."""
+    if pid <= 0:
+        return
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, number)
 

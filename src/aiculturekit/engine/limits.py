@@ -37,7 +37,9 @@ class Group:
         """None where there is nothing to bound, or no cgroup may be written."""
         if limits == Limits() or not host.IS_LINUX:
             return None
-        folders = _unified(node, replica, limits) if (ROOT / "cgroup.controllers").exists() else _split(node, replica, limits)
+        folders = (
+            _unified(node, replica, limits) if (ROOT / "cgroup.controllers").exists() else _split(node, replica, limits)
+        )
         return cls(folders) if folders else None
 
     @property

@@ -33,7 +33,11 @@ _LEVELS = {
     "error": "error", "critical": "error", "fatal": "error", "panic": "error",
 }  # fmt: skip
 _LEVEL_WORD = re.compile(r"\b(DEBUG|INFO|WARN(?:ING)?|ERROR|CRITICAL|FATAL)\b")
-_TIMES, _MESSAGES, _LEVEL_KEYS = ("time", "ts", "timestamp", "@timestamp"), ("msg", "message", "event"), ("level", "severity", "lvl")
+_TIMES, _MESSAGES, _LEVEL_KEYS = (
+    ("time", "ts", "timestamp", "@timestamp"),
+    ("msg", "message", "event"),
+    ("level", "severity", "lvl"),
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -57,7 +61,9 @@ def path(home: Path, *, app: str, name: str, version: str, instance: str) -> Pat
     return home / "logs" / app / name / version / f"{instance}.log"
 
 
-async def read(home: Path, *, app: str, workload: str | None = None, version: str | None = None, tail: int = 200) -> list[Record]:
+async def read(
+    home: Path, *, app: str, workload: str | None = None, version: str | None = None, tail: int = 200
+) -> list[Record]:
     """The last `tail` lines of the application (or one workload, or version), oldest first."""
     return await threads.run(_read, home, app, workload, version, tail)
 

@@ -20,7 +20,8 @@ def allocate(taken: Collection[int]) -> int:
         if port not in taken and is_free(port):
             return port
     raise HostTrouble(
-        say("no free port between {first} and {last}", first=FIRST, last=LAST), hint=say("end what holds them: `ss -ltnp` lists it")
+        say("no free port between {first} and {last}", first=FIRST, last=LAST),
+        hint=say("end what holds them: `ss -ltnp` lists it"),
     )
 
 

@@ -13,18 +13,20 @@ import logging
 import signal
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from aiculturekit import threads
-from aiculturekit.engine import host, limits, logs, ports, probes
+from aiculturekit.engine import host, limits, logs, ports
+from aiculturekit.engine.askers import Asker
 from aiculturekit.engine.machine import Machine, Order, Terms
-from aiculturekit.engine.workloads import Instance, Probe, Workload, as_record
+from aiculturekit.engine.probes import Verdict
+from aiculturekit.engine.workloads import Instance, Workload, as_record
 from aiculturekit.errors import AicError
 from aiculturekit.language import say
 
 log = logging.getLogger(__name__)
-_FIRST_ASK, _SLOWEST_ASK = 0.03, 0.25
 _FIGURES_FOR = 2.0
 
 
@@ -86,13 +88,17 @@ class Replica:
         return self.machine.state == "ready"
 
     def start(self) -> None:
-        self._task = asyncio.create_task(self._live(lambda: self.machine.begin(time.monotonic())), name=f"replica {self.id}")
+        self._task = asyncio.create_task(
+            self._live(lambda: self.machine.begin(time.monotonic())), name=f"replica {self.id}"
+        )
 
     def adopt(self, record: dict[str, Any]) -> None:
         """Take over the process of an earlier daemon."""
         self.pid, self.created, self.port = record["pid"], record["created"], record["port"]
         self.started_at, self.is_promoted = time.time(), True
-        self._task = asyncio.create_task(self._live(lambda: self.machine.adopt(time.monotonic())), name=f"replica {self.id}")
+        self._task = asyncio.create_task(
+            self._live(lambda: self.machine.adopt(time.monotonic())), name=f"replica {self.id}"
+        )
         self._watch_process()
 
     async def settled(self) -> bool:
@@ -179,9 +185,9 @@ class Replica:
                 case "spawn":
                     await self._spawn()
                 case "term":
-                    self._signal(signal.SIGTERM)
+                    host.signal_group(self.pid or 0, signal.SIGTERM)
                 case "kill":
-                    self._signal(signal.SIGKILL)
+                    host.signal_group(self.pid or 0, signal.SIGKILL)
                 case "publish":
                     self._settled.set()
                     await self._on_change(self, "publish")
@@ -190,30 +196,20 @@ class Replica:
                 case "gone":
                     await self._clean_up()
 
-    def _signal(self, number: int) -> None:
-        if self.pid is not None:
-            host.signal_group(self.pid, number)
-
     async def _spawn(self) -> None:
         """The record comes before the process, so that a crash in between leaves a token to find."""
-        self._choose_port()
+        self.port = _port(self.port, taken=self._around.taken)
         self.pid = self.created = None
         await self.record()
         try:
             self.pid = self._start_process()
         except OSError as error:
-            self._inbox.put_nowait(lambda: self.machine.exited(time.monotonic(), code=126, why=str(error)))
+            reason = str(error)
+            self._inbox.put_nowait(lambda: self.machine.exited(time.monotonic(), code=126, why=reason))
             return
         self.created, self.started_at = host.started(self.pid), time.time()
         await self.record()
         self._watch_process()
-
-    def _choose_port(self) -> None:
-        if self.port is not None and ports.is_free(self.port):
-            return
-        self._around.taken.discard(self.port or 0)
-        self.port = ports.allocate(self._around.taken)
-        self._around.taken.add(self.port)
 
     def _start_process(self) -> int:
         workload = self.workload
@@ -236,7 +232,16 @@ class Replica:
     def _watch_process(self) -> None:
         for task in list(self._helpers):
             task.cancel()
-        for work in (self._watch_exit(), self._ask_often(), self._ask_alive()):
+        asker = Asker(
+            self.workload,
+            port=self.port or 0,
+            environment=self._environment(),
+            is_starting=lambda: self.machine.state == "starting",
+        )
+        works = [self._watch_exit()]
+        if not self.machine.terms.is_job:
+            works += [asker.ask_ready(self._heard), asker.ask_alive(partial(self._heard, of_liveness=True))]
+        for work in works:
             task = asyncio.create_task(work)
             self._helpers.add(task)
             task.add_done_callback(self._helpers.discard)
@@ -246,7 +251,9 @@ class Replica:
         if pid is None:
             return
         code = await host.ended(pid)
-        why = say("out of memory: it took more than its limit") if self._group and self._group.ran_out_of_memory() else ""
+        why = (
+            say("out of memory: it took more than its limit") if self._group and self._group.ran_out_of_memory() else ""
+        )
         await threads.run(host.kill_all, self.id, pid=pid)
 
         def ended() -> list[Order]:
@@ -256,31 +263,14 @@ class Replica:
         self._inbox.put_nowait(ended)
         await self._on_change(self, "exit")
 
-    async def _ask_often(self) -> None:
-        """The readiness probe: eager until the first good answer, then at its own pace."""
-        if self.machine.terms.is_job:
+    def _heard(self, verdict: Verdict, *, of_liveness: bool = False) -> None:
+        """An answer to one of its probes."""
+        well, message = verdict.is_well, verdict.message
+        if of_liveness:
+            self._inbox.put_nowait(lambda: self.machine.lived(is_well=well, message=message))
             return
-        pause = _FIRST_ASK
-        while True:
-            await asyncio.sleep(pause)
-            verdict = await self._ask(self.workload.readiness)
-            self._last_probe = verdict.message
-            self._inbox.put_nowait(lambda v=verdict: self.machine.probed(time.monotonic(), is_well=v.is_well, message=v.message))
-            eager = self.machine.state == "starting" and not verdict.is_well
-            pause = min(pause * 1.3, _SLOWEST_ASK) if eager else self.workload.readiness.every
-
-    async def _ask_alive(self) -> None:
-        probe = self.workload.liveness
-        if probe is None:
-            return
-        while True:
-            await asyncio.sleep(probe.every)
-            verdict = await self._ask(probe)
-            self._inbox.put_nowait(lambda v=verdict: self.machine.lived(is_well=v.is_well, message=v.message))
-
-    async def _ask(self, probe: Probe) -> probes.Verdict:
-        directory, environment = self.workload.directory, self._environment()
-        return await probes.ask(probe, port=self.port or 0, directory=directory, environment=environment)
+        self._last_probe = message
+        self._inbox.put_nowait(lambda: self.machine.probed(time.monotonic(), is_well=well, message=message))
 
     async def _clean_up(self) -> None:
         """Nothing of it may be left: not a process that went its own way, not a cgroup, not a record."""
@@ -307,3 +297,13 @@ def _terms(workload: Workload) -> Terms:
         live_fails=live,
         is_job=workload.kind == "job",
     )
+
+
+def _port(port: int | None, *, taken: set[int]) -> int:
+    """The port it had, while that is free; else another one, which is taken from now on."""
+    if port is not None and ports.is_free(port):
+        return port
+    taken.discard(port or 0)
+    port = ports.allocate(taken)
+    taken.add(port)
+    return port

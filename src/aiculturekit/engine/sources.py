@@ -15,6 +15,7 @@ from pathlib import Path
 
 MOST_FILES, MOST_BYTES, LARGEST_SNAPSHOT = 20_000, 200 << 20, 64 << 20
 IGNORED = (
+    "aic.yaml",  # the application file says what runs; it is not the code that runs
     ".git", ".hg", ".svn", "node_modules", ".venv", "venv", "__pycache__", "*.pyc", ".aic", ".aic-install.lock", "dist", ".mypy_cache",
     ".pytest_cache", ".ruff_cache", ".idea", ".vscode", "*.log", "*.db", "*.db-wal", "*.db-shm", "*.sqlite", ".DS_Store", "*.swp", "*~",
 )  # fmt: skip
@@ -90,7 +91,7 @@ def _content(path: Path, info: os.stat_result) -> bytes:
     known = _hashes.get(path)
     if known and known[0] == key:
         return known[1]
-    hashed = hashlib.sha256(os.readlink(path).encode() if path.is_symlink() else _bytes(path)).digest()
+    hashed = hashlib.sha256(str(path.readlink()).encode() if path.is_symlink() else _bytes(path)).digest()
     _hashes[path] = (key, hashed)
     return hashed
 

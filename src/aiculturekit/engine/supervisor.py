@@ -19,6 +19,7 @@ from aiculturekit.engine.workloads import Event, Key, Status, Workload, from_rec
 
 log = logging.getLogger(__name__)
 _HOUSEKEEPING = 2.0
+_NOT_REPLICAS = ("envoy",)
 
 
 class Engine:
@@ -109,7 +110,7 @@ class Engine:
         known = {replica.id for group in self._groups.values() for replica in group.replicas}
         for pid, environment in await threads.run(self._marked):
             token = environment.get(host.TOKEN, "")
-            if token and token not in known and token != "envoy":
+            if token and token not in known and token not in _NOT_REPLICAS:
                 log.warning("killing stray process %s (%s)", pid, token)
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, signal.SIGKILL)

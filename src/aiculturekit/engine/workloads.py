@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-State = Literal["building", "pending", "starting", "ready", "unready", "stopping", "backoff", "crash_loop", "exited", "failed"]
+State = Literal[
+    "building", "pending", "starting", "ready", "unready", "stopping", "backoff", "crash_loop", "exited", "failed"
+]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)

@@ -17,6 +17,7 @@ import argparse
 import datetime
 import fcntl
 import json
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -86,7 +87,7 @@ def issue_all(
 ) -> dict[str, list[float]]:
     """Issue for each identity into the SDS files under `mesh`, the bundle first; "app/name" -> [not before, not
     after]."""
-    with (files.folder(ca) / "lock").open("a") as lock:
+    with open(files.folder(ca) / "lock", "a", opener=_privately) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         valid = roots(ca, trust_domain=trust_domain, now=now)
         files.folder((mesh / names.bundle_file()).parent)
@@ -100,6 +101,10 @@ def issue_all(
             span = certificate.not_valid_before_utc, certificate.not_valid_after_utc
             issued["/".join(identity)] = [moment.timestamp() for moment in span]
         return issued
+
+
+def _privately(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _make_root(folder: Path, *, trust_domain: str, now: datetime.datetime) -> Root:

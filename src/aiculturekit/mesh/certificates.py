@@ -27,8 +27,15 @@ class Certificates:
     def __init__(self, *, ca: Path, mesh: Path) -> None:
         self._ca, self._mesh = ca, mesh
         self._index = mesh / "sds" / "index.json"
-        self._trust_domain, self._spans = self._read()
+        self._trust_domain, self._spans = "", dict[str, list[float]]()
         self._lock = asyncio.Lock()
+
+    def open(self) -> None:
+        """Remember what was issued before. Raises OSError."""
+        raw = files.read(self._index)
+        with contextlib.suppress(ValueError):  # a file that is spoilt is a file that is not there: all is issued anew
+            record: Mapping[str, Any] = json.loads(raw) if raw else {}
+            self._trust_domain, self._spans = record.get("trust_domain", ""), dict(record.get("valid", {}))
 
     @property
     def identities(self) -> list[Identity]:
@@ -87,10 +94,14 @@ class Certificates:
         process = await asyncio.create_subprocess_exec(*program, stdin=pipe, stdout=pipe, stderr=pipe)
         try:
             out, err = await asyncio.wait_for(process.communicate(request), _TIMEOUT)
-        except BaseException:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            raise
+        except TimeoutError as error:
+            raise HostTrouble(
+                say("the certificate authority did not answer in {seconds} s", seconds=_TIMEOUT)
+            ) from error
+        finally:
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
         if process.returncode:
             said = err.decode("utf-8", "replace").strip().splitlines()
             raise HostTrouble(
@@ -103,14 +114,6 @@ class Certificates:
             )
         spans: dict[str, list[float]] = json.loads(out)
         return spans
-
-    def _read(self) -> tuple[str, dict[str, list[float]]]:
-        raw = files.read(self._index)
-        try:
-            record: Mapping[str, Any] = json.loads(raw) if raw else {}
-            return record.get("trust_domain", ""), dict(record.get("valid", {}))
-        except ValueError:  # a file that is spoilt is a file that is not there: all is issued anew
-            return "", {}
 
     def _write(self) -> None:
         files.put(self._index, files.text({"trust_domain": self._trust_domain, "valid": self._spans}))

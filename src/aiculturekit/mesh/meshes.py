@@ -18,7 +18,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from pathlib import Path
 
-from aiculturekit.errors import Failed, HostTrouble, Unreachable
+from aiculturekit.errors import Failed, HostTrouble
 from aiculturekit.language import say
 from aiculturekit.mesh import envoy, figures, files, identities, processes, refusals
 from aiculturekit.mesh.admins import Admin
@@ -57,10 +57,11 @@ class Mesh:
         self._certificates = Certificates(ca=home.absolute() / "ca", mesh=self._folder)
         self._on_event = on_event
         self._ports: dict[tuple[str, str, str], tuple[int, ...]] = {}
-        self._lock = asyncio.Lock()
+        self._in_force: set[tuple[str, str, str]] = set()
+        self._applying, self._writing = asyncio.Lock(), asyncio.Lock()
         self._sample: figures.Sample | None = None
         self._tending: asyncio.Task[None] | None = None
-        self._has_ipv6 = _has_ipv6()
+        self._has_ipv6 = False
 
     @property
     def pid(self) -> int | None:
@@ -101,24 +102,19 @@ class Mesh:
         the former configuration is in force: HostTrouble (a port taken, a folder not writable) or Failed with Envoy's
         own words."""
         wanted = identities.of(node)
-        async with self._lock:
+        async with self._applying:
             with _as_host_trouble(self._folder):
                 await self._certificates.ensure(wanted, trust_domain=node.trust_domain, now=time.time())
-                new = envoy.compile(
-                    node, folder=self._folder, admin=self._admin.path, ports=self._ports, has_ipv6=self._has_ipv6
-                )
-                del new[names.BOOTSTRAP]
-                try:
-                    await self._updates.apply(new)
-                except Unreachable as error:
-                    raise HostTrouble(error.message, hint=say("see {log}", log=self._proxy.log)) from error
+                async with self._writing:
+                    await self._updates.apply(self._compiled(node))
+                    self._remember_only(node)
                 self._certificates.forget(but=wanted)
 
     async def publish(self, app: str, name: str, *, version: str, ports: Iterable[int]) -> None:
         """These loopback ports serve the version from now on; returns when that is in force. Idempotent. Before the
         first `apply` that names the version it is only remembered."""
         key = (app, name, version)
-        async with self._lock:
+        async with self._writing:
             self._ports[key] = tuple(sorted(set(ports)))
             cluster = names.inbound(app, name, version)
             document = endpoints.replicas(app, name, version, ports=self._ports[key])
@@ -144,16 +140,36 @@ class Mesh:
         """Every call that is refused from now on, for ever. For one reader."""
         return refusals.follow(self._folder / names.REFUSALS)
 
+    def _compiled(self, node: Node) -> dict[str, documents.Json]:
+        new = envoy.compile(
+            node, folder=self._folder, admin=self._admin.path, ports=self._ports, has_ipv6=self._has_ipv6
+        )
+        del new[names.BOOTSTRAP]
+        return new
+
+    def _remember_only(self, node: Node) -> None:
+        """Ports of versions that left must not serve those who come back under their name."""
+        present = {
+            (service.app, service.name, version.name) for service in node.services for version in service.versions
+        }
+        for key in self._in_force - present:
+            self._ports.pop(key, None)
+        self._in_force = present
+
     def _prepare(self) -> None:
+        """The folders, the first files, and what the last daemon knew."""
+        self._has_ipv6 = _has_ipv6()
         for path in (self._folder, *(self._folder / name for name in ("eds", "rds", "sds")), self._admin.path.parent):
             files.folder(path)
+        self._certificates.open()
         for name in (names.LISTENERS, names.CLUSTERS):
             if not (self._folder / name).exists():
                 files.put(self._folder / name, files.text(documents.bundle([])))
         for name, document in self._updates.on_disk().items():
-            if name.startswith("eds/in~"):
+            if name.startswith(names.endpoints_file("in/").removesuffix(".json")):
                 _, app, service, version = document["resources"][0]["cluster_name"].split("/")
                 self._ports.setdefault((app, service, version), endpoints.ports(document))
+        self._in_force = set(self._ports)
 
     async def _tend(self) -> None:
         while True:

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
+import itertools
 import re
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,15 +20,27 @@ from aiculturekit.mesh.envoy.documents import Json
 from aiculturekit.mesh.envoy.stages import Stage, lagging, parsed, stages
 
 TIMEOUT = 10.0
-"""Seconds that Envoy may take for a stage; also how long an update waits for one that is just being started again."""
+"""Seconds that Envoy may take for a stage, or to be there again when it is just being started anew."""
 _FIGURES = r"(version_text|update_rejected|warming_clusters|total_listeners_warming)$"
 _PAUSES = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032)
-_REJECTED = re.compile(r"update rejected: (.+)")
+_REJECTED = re.compile(r"update rejected: (.+?)(?=\n\[\d{4}-|\Z)", re.DOTALL)
 _BIND = re.compile(r"cannot bind '([^']+):(\d+)': (.+)")
 
 
-class Rejected(Exception):  # noqa: N818  # an answer, turned into an error of ours before it leaves this module
+class Rejected(Exception):  # an answer, turned into an error of ours before it leaves this module
     """Envoy said no; the argument is its own words."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Mark:
+    """How often each subscription was rejected before an update, and where in the log the words about it begin."""
+
+    counts: Mapping[str, int]
+    offset: int
+
+    def is_passed(self, figures: Mapping[str, object]) -> bool:
+        rejected = {name: int(str(value)) for name, value in figures.items() if name.endswith(".update_rejected")}
+        return any(count > self.counts.get(name, 0) for name, count in rejected.items())
 
 
 class Updates:
@@ -45,61 +58,64 @@ class Updates:
 
     async def apply(self, new: Mapping[str, Json]) -> bool:
         """Make `new` be in force, all of it; whether that was a change. Idempotent. On Envoy's no the old files are
-        back when this raises: HostTrouble for a port that is taken, Failed with Envoy's words for anything else."""
+        back when this raises: HostTrouble for a port that is taken, Failed with Envoy's words for
+        anything else, OSError where it cannot write."""
         old = self.on_disk()
         planned = stages(old, new)
-        if not planned:
-            return False
-        rejections = await self._rejections()
         try:
+            mark = await self._mark()
+            planned = planned or await self._unread(old)
             for stage in planned:
-                self._write(stage)
-                await self._in_force(rejections)
+                await self._perform(stage, mark)
             await self._answering(old, new)
         except Rejected as words:
-            await self._put_back(old, new)
+            await self._put_back(old)
             raise _explained(str(words)) from None
-        except (Unreachable, TimeoutError) as error:
-            await self._put_back(old, new)
-            raise Failed(say("Envoy did not take up its new configuration in {seconds} s", seconds=TIMEOUT)) from error
-        return True
+        except OSError as error:  # a TimeoutError is one
+            await self._put_back(old)
+            if not isinstance(error, TimeoutError):
+                raise
+            raise Failed(
+                say("Envoy did not take up its new configuration within {seconds} s", seconds=TIMEOUT),
+                hint=say("see {log}", log=self._log),
+            ) from error
+        return bool(planned)
 
     async def put_endpoints(self, file: str, document: Json, *, cluster: str) -> None:
         """Change one set of endpoints. Idempotent. Returns when it is in force, or at once where Envoy does not know
-        the cluster."""
+        the cluster. Raises TimeoutError."""
         if files.put(self._folder / file, files.text(document)):
-            await self._wait(f"^cluster\\.{re.escape(cluster)}\\.version_text$", {file: document}, {})
+            await self._wait({file: document}, mark=None, pattern=f"^cluster\\.{re.escape(cluster)}\\.version_text$")
 
-    def _write(self, stage: Stage) -> None:
+    async def _perform(self, stage: Stage, mark: Mark | None) -> None:
         for name, document in stage.items():
-            files.put(self._folder / name, None if document is None else files.text(document))
+            if document is None:
+                (self._folder / name).unlink(missing_ok=True)
+            else:
+                files.replace(self._folder / name, files.text(document))
+        await self._wait({name: document for name, document in stage.items() if document}, mark=mark)
 
-    async def _rejections(self) -> dict[str, int]:
-        """The counters of what was rejected so far, and the place in the log from which on later words are read."""
-        figures = await self._figures(r"update_rejected$")
+    async def _unread(self, old: Mapping[str, Json]) -> list[Stage]:
+        """Files that stand right but are not in force: a daemon died over them, or a port was taken at the start."""
+        late = lagging(await self._figures(_FIGURES), old)
+        return [{name: old[name]} for name in late]
+
+    async def _mark(self) -> Mark:
+        figures = await self._patiently(r"update_rejected$")
         counts = {name: int(str(value)) for name, value in figures.items()}
-        return counts | {"log": self._log.stat().st_size if self._log.exists() else 0}
+        return Mark(counts, self._log.stat().st_size if self._log.exists() else 0)
 
-    async def _in_force(self, rejections: Mapping[str, int]) -> None:
-        await self._wait(_FIGURES, self.on_disk(), rejections)
-
-    async def _wait(self, pattern: str, wanted: Mapping[str, Json], rejections: Mapping[str, int]) -> None:
+    async def _wait(self, wanted: Mapping[str, Json], *, mark: Mark | None, pattern: str = _FIGURES) -> None:
         """Until Envoy has all of `wanted` and nothing is warming. Raises Rejected, or TimeoutError."""
-        deadline = time.monotonic() + TIMEOUT
-        attempt = 0
-        while True:
-            with contextlib.suppress(Unreachable):
-                figures = await self._figures(pattern)
-                if rejections and any(_is_more(name, value, rejections) for name, value in figures.items()):
-                    raise Rejected(self._words(rejections["log"]))
-                warming = any(value for name, value in figures.items() if "warming" in name)
-                if not warming and not lagging(figures, wanted):
+        async with asyncio.timeout(TIMEOUT):
+            for pause in itertools.chain(_PAUSES, itertools.repeat(_PAUSES[-1])):
+                figures = await self._patiently(pattern)
+                if mark and mark.is_passed(figures):
+                    raise Rejected(self._words(mark.offset))
+                is_warming = any(value for name, value in figures.items() if "warming" in name)
+                if not is_warming and not lagging(figures, wanted):
                     return
-            if time.monotonic() > deadline:
-                print("LAG", warming, lagging(figures, wanted), figures)
-                raise TimeoutError
-            await asyncio.sleep(_PAUSES[min(attempt, len(_PAUSES) - 1)])
-            attempt += 1
+                await asyncio.sleep(pause)
 
     async def _answering(self, old: Mapping[str, Json], new: Mapping[str, Json]) -> None:
         """Until every new listener takes connections: the workers open them a moment after the main thread has them
@@ -112,28 +128,31 @@ class Updates:
                 while not await _is_open(port):  # noqa: ASYNC110  # Envoy sends no event
                     await asyncio.sleep(0.005)
 
-    async def _put_back(self, old: Mapping[str, Json], new: Mapping[str, Json]) -> None:
+    async def _put_back(self, old: Mapping[str, Json]) -> None:
         """The way back is an update as any other, from everything that may be in force."""
-        stands = {**new, **self.on_disk()}
         if names.CLUSTERS not in old or names.LISTENERS not in old:
             return
-        for stage in stages(stands, old):
-            self._write(stage)
-            with contextlib.suppress(TimeoutError, Unreachable):
-                await self._wait(_FIGURES, self.on_disk(), {})
+        for stage in stages(self.on_disk(), old):
+            with contextlib.suppress(OSError):  # the error that led here is the one to tell
+                await self._perform(stage, None)
+
+    async def _patiently(self, pattern: str) -> dict[str, object]:
+        """The figures, also of an Envoy that is just being started again. Raises TimeoutError."""
+        async with asyncio.timeout(TIMEOUT):
+            while True:
+                with contextlib.suppress(Unreachable):
+                    return await self._figures(pattern)
+                await asyncio.sleep(_PAUSES[-1])
 
     async def _figures(self, pattern: str) -> dict[str, object]:
         answer = await self._admin.stats(pattern)
         return {item["name"]: item["value"] for item in answer["stats"] if "name" in item}
 
     def _words(self, offset: int) -> str:
-        """What Envoy wrote about it since: the last thing is the whole story."""
+        """What Envoy wrote about it since: of an entry of many lines, the last is the reason."""
         said = _REJECTED.findall((files.read(self._log) or b"")[offset:].decode("utf-8", "replace"))
-        return said[-1].strip() if said else say("see {log}", log=self._log)
-
-
-def _is_more(name: str, value: object, before: Mapping[str, int]) -> bool:
-    return name.endswith("update_rejected") and int(str(value)) > before.get(name, 0)
+        lines = [line for line in said[-1].splitlines() if line.strip(" :")] if said else []
+        return lines[-1].strip(" :") if lines else say("see {log}", log=self._log)
 
 
 def _explained(words: str) -> Failed:

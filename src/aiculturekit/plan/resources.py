@@ -17,7 +17,11 @@ def documents(application: Application, *, sources: Mapping[str, str]) -> tuple[
     return (
         *(_resource(name, resource, protected) for name, resource in application.resources.items()),
         *(_access(application, name, service) for name, service in application.services.items()),
-        *(document for name, service in application.services.items() for document in _workloads(name, service, sources)),
+        *(
+            document
+            for name, service in application.services.items()
+            for document in _workloads(name, service, sources)
+        ),
         *(_job(name, job, sources) for name, job in application.jobs.items()),
         *(_route(name, service) for name, service in application.services.items()),
         *(_ingress(name, prefix) for name, service in application.services.items() for prefix in service.public),
@@ -55,7 +59,12 @@ def _workload(service: Service, version: Version, sources: Mapping[str, str]) ->
         "startup": service.startup,
         "grace": service.grace,
         "limits": {"cpu": service.resources.cpu, "memory": service.resources.memory},
-        "scale": {"min": service.scale.min, "max": service.scale.max, "rps": service.scale.rps, "cpu": service.scale.cpu},
+        "scale": {
+            "min": service.scale.min,
+            "max": service.scale.max,
+            "rps": service.scale.rps,
+            "cpu": service.scale.cpu,
+        },
     }
 
 

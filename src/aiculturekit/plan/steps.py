@@ -34,7 +34,13 @@ class Step:
 
     def as_dict(self) -> dict[str, Any]:
         """As plans and the journal keep it; the document itself is kept beside it."""
-        return {"action": self.action, "kind": self.document.kind, "name": self.document.name, "why": self.why, "path": self.path}
+        return {
+            "action": self.action,
+            "kind": self.document.kind,
+            "name": self.document.name,
+            "why": self.why,
+            "path": self.path,
+        }
 
 
 def diff(desired: Iterable[Document], observed: Iterable[Document]) -> tuple[Step, ...]:
@@ -45,7 +51,9 @@ def diff(desired: Iterable[Document], observed: Iterable[Document]) -> tuple[Ste
     """
     wanted, there = _by_key(desired), _by_key(observed)
     gone = [document for key, document in there.items() if key not in wanted]
-    _refuse_losses(gone, replaced=[there[key] for key in wanted if key in there and _is_replaced(there[key], wanted[key])])
+    _refuse_losses(
+        gone, replaced=[there[key] for key in wanted if key in there and _is_replaced(there[key], wanted[key])]
+    )
     made = [step for document in wanted.values() if (step := _step(document, there.get(document.key)))]
     deleted = [Step("delete", document, why=say("no longer in the file")) for document in gone]
     return (
@@ -91,6 +99,11 @@ def _refuse_losses(gone: list[Document], *, replaced: list[Document]) -> None:
     lost = sorted(document.name for document in [*gone, *replaced] if document.body.get("protected"))
     if lost:
         raise Protected(
-            say("protected: {names} would be deleted; nothing was touched", names=", ".join(f"resources/{name}" for name in lost)),
-            hint=say("put it back into the file; to give it up, first remove it from `protect:` and run `aic up`, then delete it"),
+            say(
+                "protected: {names} would be deleted; nothing was touched",
+                names=", ".join(f"resources/{name}" for name in lost),
+            ),
+            hint=say(
+                "put it back into the file; to give it up, first remove it from `protect:` and run `aic up`, then delete it"
+            ),
         )

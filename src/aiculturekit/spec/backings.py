@@ -21,7 +21,9 @@ def _trigger(value: object) -> object:
     if isinstance(value, str):
         kind, slash, name = value.partition("/")
         if kind != "topics" or not slash or not name:
-            raise ValueError(f"{value[:60]!r} is not a trigger; write topics/NAME, {{http: \"POST /path\"}} or {{cron: \"0 2 * * *\"}}")
+            raise ValueError(
+                f'{value[:60]!r} is not a trigger; write topics/NAME, {{http: "POST /path"}} or {{cron: "0 2 * * *"}}'
+            )
         return {"topic": name}
     return value
 
@@ -47,8 +49,12 @@ class FunctionLimits(Part):
 class Function(Runnable):
     """Code that runs when something happens."""
 
-    handler: str = Field(pattern=r"^[\w./-]+(:|\.)\w+$", description="module.function that is called with (event, context).")
-    runtime: str = Field(pattern=r"^(python|node|java|go|custom)[\w.]*$", description="Language and version: python3.11.")
+    handler: str = Field(
+        pattern=r"^[\w./-]+(:|\.)\w+$", description="module.function that is called with (event, context)."
+    )
+    runtime: str = Field(
+        pattern=r"^(python|node|java|go|custom)[\w.]*$", description="Language and version: python3.11."
+    )
     on: Annotated[tuple[TriggerItem, ...], BeforeValidator(listed)] = Field((), description="What starts it.")
     limits: FunctionLimits = Field(FunctionLimits(), description="The bounds of one call.")
     like: Cloud | None = Field(None, description="Run here under that cloud's limits.")
@@ -58,10 +64,14 @@ class Topic(Part):
     """A named stream of events."""
 
     retain: Duration = Field(7 * 86400.0, description="How long events are kept.")
-    delivery: Literal["at-most-once", "at-least-once", "exactly-once"] = Field("at-least-once", description="What is promised.")
+    delivery: Literal["at-most-once", "at-least-once", "exactly-once"] = Field(
+        "at-least-once", description="What is promised."
+    )
     retries: int = Field(5, ge=0, le=100, description="Deliveries after the first that failed.")
     dead_letter: bool = Field(True, description="Keep what could not be delivered.")
-    schema_file: str | None = Field(None, alias="schema", description="JSON Schema of the events, relative to the file.")
+    schema_file: str | None = Field(
+        None, alias="schema", description="JSON Schema of the events, relative to the file."
+    )
     partitions: int | None = Field(None, ge=1, le=1000, description="Ordered lanes.")
 
 
@@ -81,19 +91,27 @@ class Resource(Part):
 
     type: ResourceType = Field(description="What it is.")
     version: Text | None = Field(None, description="Version, pinned at creation.")
-    url: str | None = Field(None, pattern=r"^[a-z][a-z0-9+.-]*:\S+$", description="An existing server: checked, never created or deleted.")
+    url: str | None = Field(
+        None, pattern=r"^[a-z][a-z0-9+.-]*:\S+$", description="An existing server: checked, never created or deleted."
+    )
     extensions: tuple[str, ...] = Field((), description="Extensions of a database.")
     databases: tuple[str, ...] = Field((), description="Databases within it.")
     buckets: tuple[str, ...] = Field((), description="Buckets of an object store.")
     backup: Backup | None = Field(None, description="When data is copied away.")
     run: Command | None = Field(None, description="Command of a custom resource.")
-    health: Annotated[Health | None, short("http")] = Field(None, description="How a custom resource is asked whether it is well.")
-    outputs: Mapping[str, Text] = Field(default_factory=dict, description="What a custom resource gives to those who need it.")
+    health: Annotated[Health | None, short("http")] = Field(
+        None, description="How a custom resource is asked whether it is well."
+    )
+    outputs: Mapping[str, Text] = Field(
+        default_factory=dict, description="What a custom resource gives to those who need it."
+    )
 
 
 class Config(Part):
     """A set of values that can change while everything runs."""
 
-    file: str | None = Field(None, description="The first release's values, relative to the file; afterwards the config centre owns them.")
+    file: str | None = Field(
+        None, description="The first release's values, relative to the file; afterwards the config centre owns them."
+    )
     values: Mapping[str, Any] = Field(default_factory=dict, description="The first release's values, written here.")
     format: Literal["yaml", "json", "properties", "text"] | None = Field(None, description="The file's format.")

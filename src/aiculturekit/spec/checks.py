@@ -1,4 +1,4 @@
-"""What no single key shows: references to nothing, weights, routes, names, directories. Pure but for asking whether a directory is there."""
+"""What no single key shows: references to nothing, weights, routes, names, directories. Asks the disk only whether a path is there."""
 
 from __future__ import annotations
 
@@ -66,7 +66,10 @@ def _protected(file: File) -> Iterator[Finding]:
     for at, reference in enumerate(file.protect):
         section, _, name = reference.partition("/")
         if section not in SECTIONS or name not in getattr(file, section, {}):
-            yield ("protect", at), *_nothing(section, name, [f"{s}/{n}" for s in SECTIONS for n in getattr(file, s)], shown=reference)
+            yield (
+                ("protect", at),
+                *_nothing(section, name, [f"{s}/{n}" for s in SECTIONS for n in getattr(file, s)], shown=reference),
+            )
 
 
 def _routes(file: File) -> Iterator[Finding]:
@@ -96,13 +99,18 @@ def _collisions(path: KeyPath, workload: Runnable) -> Iterator[Finding]:
     given: dict[str, Any] = {}
     for variable, need in needs.variables(workload.needs):
         if variable in given:
-            message = say("{one} and {other} would both be given as {variable}", one=given[variable].name, other=need.name, variable=variable)
+            message = say(
+                "{one} and {other} would both be given as {variable}",
+                one=given[variable].name,
+                other=need.name,
+                variable=variable,
+            )
             yield path, message, say("rename one of them, or list it once")
         given[variable] = need
 
 
 def _references(file: File, section: str, name: str, workload: Runnable) -> Iterator[Finding]:
-    listed = [((section, name, "env"), workload.env)]
+    listed: list[tuple[KeyPath, Mapping[str, str]]] = [((section, name, "env"), workload.env)]
     if isinstance(workload, Service):
         listed += [((section, name, "versions", v, "env"), version.env) for v, version in workload.versions.items()]
     for path, env in listed:
@@ -126,7 +134,11 @@ def _reference(path: KeyPath, reference: str, file: File, workload: Runnable) ->
     elif target not in getattr(file, section):
         yield path, *_nothing(section, target, list(getattr(file, section)))
     elif output != "url":
-        yield path, say("{section}/{name} has no output {output}", section=section, name=target, output=repr(output)), say("it has url")
+        yield (
+            path,
+            say("{section}/{name} has no output {output}", section=section, name=target, output=repr(output)),
+            say("it has url"),
+        )
     elif not any((need.kind, need.name) == (section, target) for need in workload.needs):
         shown = target if section == "services" else f"{section}/{target}"
         yield path, say("{name} is used here but not in needs", name=shown), say("add {name} to needs", name=shown)
@@ -136,8 +148,14 @@ def _service(name: str, service: Service) -> Iterator[Finding]:
     path: KeyPath = ("services", name)
     ways = [key for key in ("run", "image", "build") if getattr(service, key)]
     if len(ways) > 1:
-        yield (*path, ways[1]), say("{one} and {other} exclude each other", one=f"`{ways[0]}`", other=f"`{ways[1]}`"), say("keep one")
-    if not ways and not (service.versions and all(version.run or version.image for version in service.versions.values())):
+        yield (
+            (*path, ways[1]),
+            say("{one} and {other} exclude each other", one=f"`{ways[0]}`", other=f"`{ways[1]}`"),
+            say("keep one"),
+        )
+    if not ways and not (
+        service.versions and all(version.run or version.image for version in service.versions.values())
+    ):
         yield path, say("nothing says what to run"), say('add run: "COMMAND"')
     if service.scale.min > service.scale.max:
         yield (*path, "scale"), say("min is more than max"), ""
@@ -168,9 +186,15 @@ def _place(directory: Path, path: KeyPath, source: str | None) -> Iterator[Findi
         return
     place = (directory / source).resolve()
     if "\0" in source or Path(source).is_absolute() or not place.is_relative_to(directory):
-        yield path, say("{path} leads out of the application's directory", path=repr(source[:80])), say("keep the code below {directory}", directory=directory)
+        yield (
+            path,
+            say("{path} leads out of the application's directory", path=repr(source[:80])),
+            say("keep the code below {directory}", directory=directory),
+        )
     elif not place.is_dir():
-        near = get_close_matches(source, [str(p.relative_to(directory)) for p in place.parent.glob("*")] if place.parent.is_dir() else [], 1)
+        near = get_close_matches(
+            source, [str(p.relative_to(directory)) for p in place.parent.glob("*")] if place.parent.is_dir() else [], 1
+        )
         hint = say("did you mean {near}?", near=near[0]) if near else say("create it, or mend the path")
         yield path, say("there is no directory {path}", path=repr(source[:80])), hint
 
@@ -193,7 +217,9 @@ def _nothing(section: str, name: str, known: list[str], shown: str = "") -> tupl
     if near:
         hint = say("did you mean {near}?", near=near[0])
     else:
-        hint = say("there is {known}", known=", ".join(known)) if known else say("the file has no {section}", section=section)
+        hint = (
+            say("there is {known}", known=", ".join(known))
+            if known
+            else say("the file has no {section}", section=section)
+        )
     return say("there is no {name} in {section}", name=repr((shown or name)[:60]), section=section), hint
-
-

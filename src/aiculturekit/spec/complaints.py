@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any, get_args, get_origin
 
@@ -14,7 +14,9 @@ from aiculturekit.spec.models import nearest
 from aiculturekit.spec.texts import Path, Place
 
 
-def problems(error: ValidationError, *, root: type[BaseModel], file: str, places: Mapping[Path, Place]) -> Iterator[Problem]:
+def problems(
+    error: ValidationError, *, root: type[BaseModel], file: str, places: Mapping[Path, Place]
+) -> Iterator[Problem]:
     for detail in error.errors(include_url=False):
         path: Path = tuple(detail["loc"])
         message, hint = _sentence(detail, path, root)
@@ -39,11 +41,14 @@ def _sentence(detail: Any, path: Path, root: type[BaseModel]) -> tuple[str, str]
             text, _, hint = str(context["error"]).partition("; ")
             return text, hint
         case "string_pattern_mismatch":
-            return say("{value} does not have the right form", value=repr(detail["input"])[:60]), say("`aic explain` shows examples")
-    return _TYPES.get(kind, lambda: detail["msg"])(), ""
+            return say("{value} does not have the right form", value=repr(detail["input"])[:60]), say(
+                "`aic explain` shows examples"
+            )
+    told = _TYPES.get(kind)
+    return (told() if told else str(detail["msg"])), ""
 
 
-_TYPES = {
+_TYPES: dict[str, Callable[[], str]] = {
     "string_type": lambda: say("must be text"),
     "int_type": lambda: say("must be a whole number"),
     "int_parsing": lambda: say("must be a whole number"),

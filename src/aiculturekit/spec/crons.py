@@ -6,7 +6,10 @@ import re
 
 _NAMES = ("@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually")
 _FIELDS = (("minute", 0, 59), ("hour", 0, 23), ("day of the month", 1, 31), ("month", 1, 12), ("day of the week", 0, 7))
-_WORDS = {name: at for at, name in enumerate(["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], 1)}
+_WORDS = {
+    name: at
+    for at, name in enumerate(["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], 1)
+}
 _WORDS |= {name: at for at, name in enumerate(["sun", "mon", "tue", "wed", "thu", "fri", "sat"])}
 _ITEM = re.compile(r"(\*|\?|(\w+)(?:-(\w+))?)(?:/(\d{1,2}))?")
 
@@ -18,7 +21,9 @@ def checked(value: object) -> str:
         return text
     parts = text.split()
     if len(parts) != 5:
-        raise ValueError(f"{text[:60]!r} is not a schedule; write five fields (minute hour day month weekday), or @daily")
+        raise ValueError(
+            f"{text[:60]!r} is not a schedule; write five fields (minute hour day month weekday), or @daily"
+        )
     for part, (name, low, high) in zip(parts, _FIELDS, strict=True):
         for item in part.split(","):
             _check(item, name, low, high)

@@ -35,7 +35,7 @@ class Manual:
 
 
 def explain(path: str = "") -> Manual:
-    """The manual of a key path such as `services.traffic` or `services.web.traffic.retries` (names may be left out or are any). Raises NotFound."""
+    """The manual of a key path such as `services.traffic` or `services.web.traffic.retries`. Raises NotFound."""
     model: type[BaseModel] = File
     field: FieldInfo | None = None
     for part in [part for part in path.split(".") if part]:
@@ -60,7 +60,9 @@ def _manual(path: str, field: FieldInfo | None, model: type[BaseModel]) -> Manua
         path=path,
         kind=_kind(field),
         description=say(field.description or "") if field else say("aic.yaml: one application"),
-        default=shown_default(field.get_default(call_default_factory=False)) if field and not field.is_required() else "",
+        default=shown_default(field.get_default(call_default_factory=False))
+        if field and not field.is_required()
+        else "",
         required=bool(field and field.is_required()),
         example=EXAMPLES.get(section or "", EXAMPLES["app"]),
         keys=keys,
@@ -76,7 +78,10 @@ def _kind(field: FieldInfo | None) -> str:
         return say("mapping") if not isinstance(origin, type) or not issubclass(origin, tuple) else say("list")
     names = {str: say("text"), int: say("whole number"), float: say("number"), bool: say("true or false")}
     candidates = [annotation, *get_args(annotation)]
-    return next((names[kind] for kind in candidates if kind in names), say("mapping") if "Mapping" in str(annotation) else say("text"))
+    return next(
+        (names[kind] for kind in candidates if kind in names),
+        say("mapping") if "Mapping" in str(annotation) else say("text"),
+    )
 
 
 def _unknown(path: str, part: str, known: list[str]) -> NotFound:

@@ -1,10 +1,10 @@
 """From a file to an Application, or to every mistake in it at once.
 
-    read      bytes -> values with places          one Problem at most: text that is not YAML has no further ones
-    overlay   the environment over the file        places follow
-    models    every key, by itself                 all problems
-    checks    what no single key shows             all problems, of what the models accepted
-    finish    versions, weights and directories filled in
+read      bytes -> values with places          one Problem at most: text that is not YAML has no further ones
+overlay   the environment over the file        places follow
+models    every key, by itself                 all problems
+checks    what no single key shows             all problems, of what the models accepted
+finish    versions, weights and directories filled in
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ def load(file: Path, *, environment: str | None = None, variables: Mapping[str, 
         with file.open("rb") as stream:
             raw = stream.read(texts.MAX_BYTES + 1)
     except FileNotFoundError:
-        raise _unreadable(file, say("there is no file {file}", file=file), say("`aic init` writes one to start from")) from None
+        raise _unreadable(
+            file, say("there is no file {file}", file=file), say("`aic init` writes one to start from")
+        ) from None
     except IsADirectoryError:
         raise _unreadable(file, say("{file} is a directory", file=file), say("name the file in it")) from None
     except (OSError, ValueError) as error:
@@ -47,13 +49,19 @@ def parse(
     data = raw.encode("utf-8", "surrogateescape") if isinstance(raw, str) else raw
     value, places = texts.read(data, file=str(file))
     if not isinstance(value, Mapping):
-        raise _unreadable(file, say("the file must be a mapping that starts with app: NAME"), say("`aic init` writes one to start from"))
+        raise _unreadable(
+            file,
+            say("the file must be a mapping that starts with app: NAME"),
+            say("`aic init` writes one to start from"),
+        )
     chosen = environment or DEFAULT
     _check_environment(value, environment, file, places)
     whole, kept = overlays.merged(value, places, environment=chosen)
     model = _validated(whole, file, kept)
     found = list(checks.findings(model, directory=file.resolve().parent))
-    problems = [complaints.problem(path, message, hint=hint, file=str(file), places=kept) for path, message, hint in found]
+    problems = [
+        complaints.problem(path, message, hint=hint, file=str(file), places=kept) for path, message, hint in found
+    ]
     model, unset = _with_variables(model, variables, file=str(file), places=kept)
     if problems or unset:
         raise SpecError(_ordered([*problems, *unset]))
@@ -74,7 +82,11 @@ def _check_environment(value: Mapping[str, Any], environment: str | None, file: 
         return
     names = [str(name) for name in known] if isinstance(known, Mapping) else []
     near = get_close_matches(environment or "", names, 1)
-    hint = say("did you mean {near}?", near=near[0]) if near else say("there is {known}", known=", ".join([DEFAULT, *names]))
+    hint = (
+        say("did you mean {near}?", near=near[0])
+        if near
+        else say("there is {known}", known=", ".join([DEFAULT, *names]))
+    )
     message = say("the file has no environment {name}", name=repr(environment))
     raise SpecError([complaints.problem(("environments",), message, hint=hint, file=str(file), places=places)])
 
@@ -118,7 +130,8 @@ def _with_variables(
         for name, service in model.services.items()
     }
     jobs = {
-        name: job.model_copy(update={"env": resolved(job.env, ("jobs", name, "env"))}) for name, job in model.jobs.items()
+        name: job.model_copy(update={"env": resolved(job.env, ("jobs", name, "env"))})
+        for name, job in model.jobs.items()
     }
     return model.model_copy(update={"services": services, "jobs": jobs}), problems
 

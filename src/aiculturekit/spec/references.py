@@ -1,8 +1,8 @@
 """`${…}` within `env:` values. `$${` writes a plain `${`. Pure.
 
-    ${resources.users-db.url}    what a resource is reached by
-    ${services.orders.url}       a service, through the mesh, as this workload
-    ${env.NAME}                  a variable of the shell that runs `aic`; ${env.NAME:-default}
+${resources.users-db.url}    what a resource is reached by
+${services.orders.url}       a service, through the mesh, as this workload
+${env.NAME}                  a variable of the shell that runs `aic`; ${env.NAME:-default}
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def expand(text: str, *, lookup: Callable[[str], str]) -> str:
 
 
 def resolve_environment(text: str, *, variables: Callable[[str], str | None]) -> str:
-    """The text with its `${env.…}` replaced; other references and escapes stay as they are. Raises ValueError for a variable that is not set."""
+    """The text with its `${env.…}` replaced; the rest stays as it is. Raises ValueError for a variable that is not set."""
 
     def value(found: re.Match[str]) -> str:
         if found[1] is None or not found[1].startswith("env."):

@@ -22,11 +22,17 @@ def json_schema() -> dict[str, Any]:
         found["propertyNames"] = {"pattern": f"^{NAME}$"}
     _allow_single(definitions["Service"]["properties"]["public"])
     _allow_single(definitions["Function"]["properties"]["on"])
-    overlay = {"type": ["object", "null"], "properties": {k: {} for k in schema["properties"] if k != "environments"}, "additionalProperties": False}
+    overlay = {
+        "type": ["object", "null"],
+        "properties": {k: {} for k in schema["properties"] if k != "environments"},
+        "additionalProperties": False,
+    }
     schema["properties"]["environments"] = {"type": ["object", "null"], "additionalProperties": overlay}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "aic.yaml", **schema}
 
 
 def _allow_single(found: dict[str, Any]) -> None:
     items = found["items"]
-    found["type"] = sorted({"array", *(items.get("type") if isinstance(items.get("type"), list) else [items.get("type", "object")])})
+    found["type"] = sorted(
+        {"array", *(items.get("type") if isinstance(items.get("type"), list) else [items.get("type", "object")])}
+    )

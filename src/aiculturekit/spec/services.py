@@ -90,7 +90,9 @@ class Traffic(Part):
 class Version(Part):
     """One of several versions that run side by side; what it leaves out it has from its service."""
 
-    weight: Percent | None = Field(None, description="Share of the requests that no match claims; the rest when left out.")
+    weight: Percent | None = Field(
+        None, description="Share of the requests that no match claims; the rest when left out."
+    )
     match: Match | None = Field(None, description="Requests that go here whatever the weight.")
     source: str | None = Field(None, description="Directory of the code, relative to the file.")
     run: Command | None = Field(None, description="Command.")
@@ -105,10 +107,16 @@ class Version(Part):
 
 
 class Runnable(Part):
-    source: str | None = Field(None, description="Directory of the code, relative to the file; the working directory of `run`.")
+    source: str | None = Field(
+        None, description="Directory of the code, relative to the file; the working directory of `run`."
+    )
     run: Command | None = Field(None, description="Command; the platform picks $PORT.")
-    env: Mapping[str, Text] = Field(default_factory=dict, description="Variables; may refer to ${resources.NAME.url} and ${env.NAME}.")
-    needs: tuple[NeedItem, ...] = Field((), description="What it talks to: the address it gets and the permission it has.")
+    env: Mapping[str, Text] = Field(
+        default_factory=dict, description="Variables; may refer to ${resources.NAME.url} and ${env.NAME}."
+    )
+    needs: tuple[NeedItem, ...] = Field(
+        (), description="What it talks to: the address it gets and the permission it has."
+    )
     resources: Limits = Field(Limits(), description="Upper bounds for one replica.")
     _directory: Path = PrivateAttr(default=Path())
 
@@ -138,7 +146,9 @@ def _scale(value: object) -> object:
 ScaleField = Annotated[
     Scale,
     BeforeValidator(_scale),
-    WithJsonSchema({"type": ["integer", "string", "object"], "examples": [3, "1..8", {"min": 1, "max": 8, "rps": 200}]}),
+    WithJsonSchema(
+        {"type": ["integer", "string", "object"], "examples": [3, "1..8", {"min": 1, "max": 8, "rps": 200}]}
+    ),
 ]
 
 
@@ -151,8 +161,12 @@ class Service(Runnable):
         (), description="Path prefixes that the ingress routes here.", json_schema_extra={"type": ["string", "array"]}
     )
     protocol: Literal["http", "http2", "tcp"] = Field("http", description="What it speaks.")
-    health: Annotated[Health | None, short("http")] = Field(None, description="How it is asked whether it may get requests.")
-    liveness: Annotated[Health | None, short("http")] = Field(None, description="How it is asked whether it must be restarted.")
+    health: Annotated[Health | None, short("http")] = Field(
+        None, description="How it is asked whether it may get requests."
+    )
+    liveness: Annotated[Health | None, short("http")] = Field(
+        None, description="How it is asked whether it must be restarted."
+    )
     startup: Duration = Field(30.0, description="Longest time until it is well for the first time.")
     grace: Duration = Field(10.0, description="Time between the request to stop and the end.")
     scale: ScaleField = Field(Scale(), description="How many replicas.")

@@ -67,9 +67,15 @@ def _check_depth(text: str, fail: Callable[..., SpecError]) -> None:
     """The events are walked first: the composer recurses, and a file nested a hundred thousand deep would end the process."""
     depth = 0
     for event in yaml.parse(text, Loader=_Loader):
-        line, column = event.start_mark.line + 1, event.start_mark.column + 1
+        mark = event.start_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise fail(say("anchors and aliases are not part of this file"), line=line, column=column, hint=say("write the value out"))
+            raise fail(
+                say("anchors and aliases are not part of this file"),
+                line=line,
+                column=column,
+                hint=say("write the value out"),
+            )
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > MAX_DEPTH:
@@ -90,7 +96,7 @@ def _value(node: Node, path: Path, places: dict[Path, Place], fail: Callable[...
         return _mapping(node, path, places, fail, depth)
     if isinstance(node, SequenceNode):
         return [_value(item, (*path, at), places, fail, depth + 1) for at, item in enumerate(node.value)]
-    return _scalar(node, fail)
+    return _scalar(node, fail) if isinstance(node, ScalarNode) else None
 
 
 def _mapping(
@@ -115,7 +121,7 @@ def _mapping(
     return found
 
 
-def _scalar(node: Node, fail: Callable[..., SpecError]) -> Any:
+def _scalar(node: ScalarNode, fail: Callable[..., SpecError]) -> Any:
     text: str = node.value
     if node.tag and not node.tag.startswith("tag:yaml.org,2002:"):
         line, column = node.start_mark.line + 1, node.start_mark.column + 1

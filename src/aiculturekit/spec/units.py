@@ -55,7 +55,9 @@ def replicas(text: object) -> tuple[int, int]:
         raise ValueError(f"{_shown(text)} is not a number of replicas; write 3, or a range such as 1..8")
     low, high = int(found[1]), int(found[2] or found[1])
     if not low <= high <= 100:
-        raise ValueError(f"{_shown(text)} is not a range of replicas; the first number is the smaller, and 100 is the most")
+        raise ValueError(
+            f"{_shown(text)} is not a range of replicas; the first number is the smaller, and 100 is the most"
+        )
     return low, high
 
 

@@ -20,7 +20,10 @@ class Memory:
     """`world` is reality: it outlives the target, as processes outlive a daemon. `before` may raise to make a step fail."""
 
     def __init__(
-        self, world: dict[str, dict[tuple[str, str], Document]] | None = None, *, before: Callable[[Step], None] = lambda step: None
+        self,
+        world: dict[str, dict[tuple[str, str], Document]] | None = None,
+        *,
+        before: Callable[[Step], None] = lambda step: None,
     ) -> None:
         self.world = {} if world is None else world
         self._before = before

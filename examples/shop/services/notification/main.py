@@ -11,7 +11,12 @@ from starlette.routing import Route
 
 async def notify(request: Request) -> Response:
     wanted = await request.json()
-    line = {"time": time.time(), "level": "info", "message": f"order {wanted['order_id']} confirmed", "to": wanted.get("email")}
+    line = {
+        "time": time.time(),
+        "level": "info",
+        "message": f"order {wanted['order_id']} confirmed",
+        "to": wanted.get("email"),
+    }
     print(json.dumps(line), flush=True)
     return Response(status_code=202)
 

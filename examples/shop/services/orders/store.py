@@ -12,7 +12,9 @@ FILE = os.environ["ORDERS_DB_URL"].removeprefix("sqlite:///")
 def prepare() -> None:
     with sqlite3.connect(FILE, timeout=5) as database:
         database.execute("PRAGMA journal_mode = wal")
-        database.execute("CREATE TABLE IF NOT EXISTS orders (id TEXT PRIMARY KEY, at REAL NOT NULL, body TEXT NOT NULL)")
+        database.execute(
+            "CREATE TABLE IF NOT EXISTS orders (id TEXT PRIMARY KEY, at REAL NOT NULL, body TEXT NOT NULL)"
+        )
 
 
 def save(order: dict[str, Any]) -> None:

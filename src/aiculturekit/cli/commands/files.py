@@ -68,7 +68,10 @@ def init(
     as_json: Json = False,
 ) -> None:
     if source:
-        raise UsageError(say("reading the files of other tools comes with a later version"), hint=say("leave --from out to start afresh"))
+        raise UsageError(
+            say("reading the files of other tools comes with a later version"),
+            hint=say("leave --from out to start afresh"),
+        )
     place = directory.expanduser().absolute()
     place.mkdir(parents=True, exist_ok=True)
     file, program = place / choices.SPEC_FILE, place / "app.py"
@@ -87,7 +90,9 @@ def init(
 
 
 def _name(place: Path) -> str:
-    letters = "".join(character if character.isascii() and character.isalnum() else "-" for character in place.name.lower())
+    letters = "".join(
+        character if character.isascii() and character.isalnum() else "-" for character in place.name.lower()
+    )
     return letters.strip("-0123456789")[:40].strip("-") or "hello"
 
 
@@ -109,7 +114,9 @@ def check(path: PathArgument = Path(), environment: Environment = None, as_json:
     return 0
 
 
-def explain(key: Annotated[str, typer.Argument(help=say("A key path: services.traffic."))] = "", as_json: Json = False) -> None:
+def explain(
+    key: Annotated[str, typer.Argument(help=say("A key path: services.traffic."))] = "", as_json: Json = False
+) -> None:
     from aiculturekit.spec import explain as manuals
 
     manual = manuals.explain(key)
@@ -122,7 +129,9 @@ def explain(key: Annotated[str, typer.Argument(help=say("A key path: services.tr
     shown.print(f"[bold]{manual.path or 'aic.yaml'}[/bold]  {manual.kind}{default}{required}", markup=True)
     shown.print(f"{manual.description}\n", markup=False)
     if manual.keys:
-        outputs.print_table([("key", say("key")), ("text", say("meaning"))], [{"key": k, "text": t} for k, t in manual.keys], empty="")
+        outputs.print_table(
+            [("key", say("key")), ("text", say("meaning"))], [{"key": k, "text": t} for k, t in manual.keys], empty=""
+        )
     shown.print("\n" + manual.example, markup=False)
 
 
@@ -143,6 +152,8 @@ def plan(path: PathArgument = Path(), environment: Environment = None, as_json: 
         print(say("nothing would change"))
         return
     signs = {"create": "+", "update": "~", "delete": "-"}
-    rows = [{**step, "sign": signs[step["action"]], "where": f"{Path(step['file']).name}:{step['line']}"} for step in steps]
+    rows = [
+        {**step, "sign": signs[step["action"]], "where": f"{Path(step['file']).name}:{step['line']}"} for step in steps
+    ]
     columns = [("sign", ""), ("kind", say("kind")), ("name", say("name")), ("why", say("why")), ("where", say("where"))]
     outputs.print_table(columns, rows, empty="")

@@ -33,10 +33,14 @@ def commands() -> list[Any]:
 
 def up(
     path: Annotated[Path, typer.Argument(help=say("The application file, or its directory."))] = Path(),
-    detach: Annotated[bool, typer.Option("--detach", "-d", help=say("Return when everything is ready, and leave it running."))] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help=say("Return when everything is ready, and leave it running."))
+    ] = False,
     environment: Environment = None,
     watch: Annotated[bool, typer.Option("--watch", help=say("Bring changes up as they are saved."))] = False,
-    isolated: Annotated[bool, typer.Option("--isolated", help=say("In a home of its own, on ports of its own."))] = False,
+    isolated: Annotated[
+        bool, typer.Option("--isolated", help=say("In a home of its own, on ports of its own."))
+    ] = False,
     reason: Reason = "",
     as_json: Json = False,
 ) -> None:
@@ -48,7 +52,9 @@ def up(
     operation = following.follow(client, client.post("apps", body), quiet=as_json)
     app = operation["app"]
     if as_json:
-        outputs.print_json({"operation": operation, "app": client.get(f"apps/{app}"), "console": client.post("login-links")["url"]})
+        outputs.print_json(
+            {"operation": operation, "app": client.get(f"apps/{app}"), "console": client.post("login-links")["url"]}
+        )
     else:
         _summary(client, app)
     if not detach and not as_json:
@@ -65,7 +71,9 @@ def _isolate(*, quiet: bool) -> None:
 def _summary(client: Client, app: str) -> None:
     view = client.get(f"apps/{app}")
     shown = outputs.console()
-    shown.print(f"\n{app}  {view['ready']}/{view['workloads']} " + say("ready") + f"  {say('release')} {view['release']}")
+    shown.print(
+        f"\n{app}  {view['ready']}/{view['workloads']} " + say("ready") + f"  {say('release')} {view['release']}"
+    )
     if view["url"]:
         shown.print(f"  {say('application')}  {view['url']}")
     shown.print(f"  {say('console')}  {client.post('login-links')['url']}\n")

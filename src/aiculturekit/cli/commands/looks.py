@@ -38,7 +38,11 @@ def status(as_json: Json = False) -> int:
     print(f"{say('ingress')}    {view['ingress']}\n{say('console')}    {view['console']}")
     print(f"Envoy      pid {view['envoy']['pid']}")
     if view["isolation"] == "shared-loopback":
-        print(say("isolation  shared loopback: the rules hold for traffic through the mesh; a local process can go round it"))
+        print(
+            say(
+                "isolation  shared loopback: the rules hold for traffic through the mesh; a local process can go round it"
+            )
+        )
     print()
     rows = [{**outputs.workload_row(row), "app": row["app"]} for row in view["workloads"]]
     columns = [("app", say("application")), *outputs.workload_columns()]
@@ -71,11 +75,15 @@ def releases(app: AppArgument = None, as_json: Json = False) -> None:
 def targets(as_json: Json = False) -> None:
     from aiculturekit.registry import TARGETS
 
-    rows = [{"scheme": f"{scheme}:", **described} for scheme, described in _described().items() if scheme in TARGETS.schemes]
+    rows = [
+        {"scheme": f"{scheme}:", **described} for scheme, described in _described().items() if scheme in TARGETS.schemes
+    ]
     if as_json:
         outputs.print_json(rows)
         return
-    outputs.print_table([("scheme", say("target")), ("tier", say("proven")), ("what", say("what it is"))], rows, empty="")
+    outputs.print_table(
+        [("scheme", say("target")), ("tier", say("proven")), ("what", say("what it is"))], rows, empty=""
+    )
 
 
 def _described() -> dict[str, dict[str, str]]:

@@ -18,7 +18,9 @@ from aiculturekit.language import say
 
 
 def group() -> Any:
-    app = typer.Typer(help=say("The daemon that owns this machine's part: run, start, stop, status."), rich_markup_mode=None)
+    app = typer.Typer(
+        help=say("The daemon that owns this machine's part: run, start, stop, status."), rich_markup_mode=None
+    )
     app.callback(invoke_without_command=True)(run_by_default)
     app.command("run", help=say("Run the daemon in the foreground."))(run)
     app.command("start", help=say("Start the daemon in the background."))(start)
@@ -49,7 +51,8 @@ def start(as_json: Json = False) -> None:
 
 
 def stop(
-    keep: Annotated[bool, typer.Option("--keep", help=say("Leave applications and Envoy serving."))] = False, as_json: Json = False
+    keep: Annotated[bool, typer.Option("--keep", help=say("Leave applications and Envoy serving."))] = False,
+    as_json: Json = False,
 ) -> None:
     try:
         client = Client.of_home()
@@ -63,7 +66,10 @@ def stop(
     deadline = time.monotonic() + 60
     while _runs(pid):
         if time.monotonic() > deadline:
-            raise Failed(say("the daemon (pid {pid}) did not end within 60 s", pid=pid), hint=say("its log: {file}", file=home() / "daemon.log"))
+            raise Failed(
+                say("the daemon (pid {pid}) did not end within 60 s", pid=pid),
+                hint=say("its log: {file}", file=home() / "daemon.log"),
+            )
         time.sleep(0.03)
     _done(as_json, say("the daemon has ended"))
 

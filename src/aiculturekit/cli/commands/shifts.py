@@ -19,7 +19,9 @@ HELP = {
     "scale": lambda: say("Run so many replicas of a workload."),
 }
 
-Workload = Annotated[str, typer.Argument(metavar="WORKLOAD", help=say("The workload."), autocompletion=choices.complete_workload)]
+Workload = Annotated[
+    str, typer.Argument(metavar="WORKLOAD", help=say("The workload."), autocompletion=choices.complete_workload)
+]
 
 
 def commands() -> list[Any]:
@@ -28,7 +30,9 @@ def commands() -> list[Any]:
 
 def traffic(
     service: Annotated[str, typer.Argument(help=say("The service."), autocompletion=choices.complete_workload)],
-    weights: Annotated[list[str] | None, typer.Argument(help=say("VERSION=PERCENT; what is left out shares the rest."))] = None,
+    weights: Annotated[
+        list[str] | None, typer.Argument(help=say("VERSION=PERCENT; what is left out shares the rest."))
+    ] = None,
     app: AppOption = None,
     as_json: Json = False,
 ) -> None:
@@ -45,8 +49,17 @@ def traffic(
     if as_json:
         outputs.print_json(versions)
         return
-    rows = [{**outputs.workload_row(row), "share": f"{row['weight'] or 0:g}%", "match": _matched(row["match"])} for row in versions]
-    columns = [("version", say("version")), ("share>", say("weight")), ("match", say("match")), ("state", say("state")), ("rate>", say("req/s"))]
+    rows = [
+        {**outputs.workload_row(row), "share": f"{row['weight'] or 0:g}%", "match": _matched(row["match"])}
+        for row in versions
+    ]
+    columns = [
+        ("version", say("version")),
+        ("share>", say("weight")),
+        ("match", say("match")),
+        ("state", say("state")),
+        ("rate>", say("req/s")),
+    ]
     outputs.print_table(columns, rows, empty="")
 
 
@@ -57,7 +70,9 @@ def _weight(text: str) -> tuple[str, float]:
             raise ValueError
         return version, float(percent.removesuffix("%"))
     except ValueError:
-        raise UsageError(say("{text} does not read VERSION=PERCENT", text=repr(text)), hint="aic traffic payment-service v2=25%") from None
+        raise UsageError(
+            say("{text} does not read VERSION=PERCENT", text=repr(text)), hint="aic traffic payment-service v2=25%"
+        ) from None
 
 
 def _matched(match: dict[str, Any] | None) -> str | None:
@@ -69,14 +84,16 @@ def _matched(match: dict[str, Any] | None) -> str | None:
 
 def rollback(
     app: AppArgument = None,
-    release: Annotated[int | None, typer.Argument(help=say("The release to go back to; the one before when left out."))] = None,
+    release: Annotated[
+        int | None, typer.Argument(help=say("The release to go back to; the one before when left out."))
+    ] = None,
     reason: Reason = "",
     as_json: Json = False,
 ) -> None:
     client = Client.of_home()
     if app is not None and app.isdigit() and release is None:
-        app, release = None, int(app)
-    name = choices.app(client, app)
+        app, release = "", int(app)
+    name = choices.app(client, app or None)
     body = {"release": release, "reason": reason}
     _finish(following.follow(client, client.post(f"apps/{name}/rollback", body), quiet=as_json), as_json)
 
@@ -97,7 +114,9 @@ def scale(
     client = Client.of_home()
     name = choices.app(client, app)
     body = {"replicas": replicas, "version": version}
-    _finish(following.follow(client, client.post(f"apps/{name}/workloads/{workload}/scale", body), quiet=as_json), as_json)
+    _finish(
+        following.follow(client, client.post(f"apps/{name}/workloads/{workload}/scale", body), quiet=as_json), as_json
+    )
 
 
 def _finish(operation: dict[str, Any], as_json: bool) -> None:

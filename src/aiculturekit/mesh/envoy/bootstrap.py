@@ -32,6 +32,7 @@ def compiled(*, folder: Path, admin: Path) -> Json:
             "cds_config": documents.source(folder, names.CLUSTERS),
         },
         "stats_config": {"stats_matcher": {"inclusion_list": {"patterns": _patterns()}}},
+        "stats_flush_interval": "1s",  # until a flush, times are not in the figures: the default is 5 s
         "overload_manager": {"resource_monitors": [_connection_limit()]},
         "layered_runtime": {"layers": [{"name": "static", "static_layer": {}}]},
     }

@@ -44,7 +44,9 @@ def _services(application: Application) -> Iterator[tuple[str, str, str]]:
                 yield (
                     f"services.{name}.{key}",
                     say("the target local: cannot do {key} yet", key=f"`{key}:`"),
-                    say("use `run:` with a command") if key in ("image", "build") else say("run the command yourself for now"),
+                    say("use `run:` with a command")
+                    if key in ("image", "build")
+                    else say("run the command yourself for now"),
                 )
 
 

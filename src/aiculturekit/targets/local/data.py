@@ -34,7 +34,12 @@ def set_aside(home: Path, app: str, document: Document) -> Path | None:
     folder = home / "data" / app / document.name
     if not folder.exists():
         return None
-    kept = home / "data" / ".removed" / f"{app}-{document.name}-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{time.time_ns() % 10**6}"
+    kept = (
+        home
+        / "data"
+        / ".removed"
+        / f"{app}-{document.name}-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{time.time_ns() % 10**6}"
+    )
     kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder.rename(kept)
     return kept

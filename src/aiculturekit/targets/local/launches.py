@@ -13,7 +13,9 @@ from aiculturekit.engine.workloads import Key, Limits, Probe, Workload
 from aiculturekit.plan.documents import Document
 from aiculturekit.targets.local import nodes
 
-PASSED_ON = frozenset({"HOME", "LANG", "LANGUAGE", "LOGNAME", "SHELL", "SSL_CERT_DIR", "SSL_CERT_FILE", "TMPDIR", "TZ", "USER"})
+PASSED_ON = frozenset(
+    {"HOME", "LANG", "LANGUAGE", "LOGNAME", "SHELL", "SSL_CERT_DIR", "SSL_CERT_FILE", "TMPDIR", "TZ", "USER"}
+)
 """What a workload inherits of the daemon's environment (and LC_*); PATH comes besides. Nothing else leaks in."""
 
 

@@ -41,7 +41,9 @@ def port_names(applications: Applications) -> list[str]:
 def node(applications: Applications, *, ports: Mapping[str, int], ingress_port: int) -> Node:
     return Node(
         ingress_port=ingress_port,
-        services=tuple(service for app, documents in applications.items() for service in _services(app, documents, ports)),
+        services=tuple(
+            service for app, documents in applications.items() for service in _services(app, documents, ports)
+        ),
         callers=tuple(
             Caller(app, name, proxy=ports[proxy(app, name)], needs={t: ports[outbound(app, name, t)] for t in needs})
             for app, documents in applications.items()
@@ -79,7 +81,7 @@ def _services(app: str, documents: Sequence[Document], ports: Mapping[str, int])
     for service, version in _versions(documents):
         versions.setdefault(service, []).append(version)
     for name, names in versions.items():
-        access = accesses[name].body if name in accesses else {"callers": [], "protocol": "http"}
+        access: Mapping[str, Any] = accesses[name].body if name in accesses else {"callers": [], "protocol": "http"}
         callers = {*access["callers"], *(caller for caller, needs in needed_by.items() if name in needs)}
         route = routes[name].body if name in routes else _unrouted(names)
         yield Service(

@@ -37,7 +37,11 @@ class Ports:
         held = self.held.get(name)
         if held is not None and is_free(held):
             return held
-        chosen = port if port and is_free(port) and port not in self.held.values() else self._allocate(set(self.held.values()))
+        chosen = (
+            port
+            if port and is_free(port) and port not in self.held.values()
+            else self._allocate(set(self.held.values()))
+        )
         await self._database.run(_hold, {name: chosen})
         self.held[name] = chosen
         return chosen

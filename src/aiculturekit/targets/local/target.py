@@ -10,6 +10,7 @@ from pathlib import Path
 from aiculturekit import threads
 from aiculturekit.deploy.targets import Progress
 from aiculturekit.engine import environments
+from aiculturekit.engine.schedules import Scheduler
 from aiculturekit.engine.supervisor import Engine
 from aiculturekit.engine.workloads import Key
 from aiculturekit.errors import HostTrouble, Problem
@@ -20,7 +21,6 @@ from aiculturekit.plan.steps import Step
 from aiculturekit.spec.models import Application
 from aiculturekit.targets.local import checks, data, launches, nodes
 from aiculturekit.targets.local.ports import Ports
-from aiculturekit.engine.schedules import Scheduler
 
 Perform = Callable[[str, Step, int, Progress], Awaitable[None]]
 
@@ -65,7 +65,9 @@ class Local:
         return checks.problems(application)
 
     async def observe(self, app: str) -> list[Document]:
-        return [document for document in self.in_force(app) if self._is_real(app, document)]
+        return [
+            document for document in self.in_force(app) if _is_real(app, document, home=self._home, engine=self._engine)
+        ]
 
     def in_force(self, app: str) -> list[Document]:
         return list(self._documents.get(app, {}).values())
@@ -94,21 +96,11 @@ class Local:
     def urls(self, app: str, document: Document) -> dict[str, str]:
         """Variable -> value for everything that the workload's needs give it."""
         services = launches.urls(app, document, ports=self._ports.held)
-        resources = self._outputs(app)
-        given = {**services, **{need["name"]: resources[need["name"]] for need in _resources_needed(document)}}
-        return {launches.variable(name): url for name, url in given.items()}
-
-    def _outputs(self, app: str) -> dict[str, str]:
-        listed = [document for document in self.in_force(app) if document.kind == "resource"]
-        return {document.name: data.url(self._home, app, document) for document in listed}
-
-    def _is_real(self, app: str, document: Document) -> bool:
-        if document.kind == "resource":
-            return data.is_there(self._home, app, document)
-        if document.kind == "workload":
-            name, _, version = document.name.partition("/")
-            return self._engine.status(Key(app, name, version)) is not None
-        return True
+        known = {d.name: d for d in self.in_force(app) if d.kind == "resource"}
+        resources = {name: data.url(self._home, app, known[name]) for name in _resources_needed(document)}
+        given = {launches.variable(name): url for name, url in {**services, **resources}.items()}
+        proxy = self._ports.held[nodes.proxy(app, document.name.partition("/")[0])]
+        return given | {"MESH_PROXY_URL": f"http://127.0.0.1:{proxy}"}
 
     async def _perform_rule(self, app: str, step: Step, release: int, progress: Progress) -> None:
         self._keep(app, step)
@@ -175,13 +167,10 @@ class Local:
             document,
             environment=environment,
             inherited=self._inherited,
-            outputs={**self.urls(app, document), "MESH_PROXY_URL": self._proxy(app, document)},
+            outputs=self.urls(app, document),
         )
         launch = launches.workload(app, document, environment=environment, variables=variables, release=release)
         await self._engine.apply(launch, progress=tell)
-
-    def _proxy(self, app: str, document: Document) -> str:
-        return f"http://127.0.0.1:{self._ports.held[nodes.proxy(app, document.name.partition('/')[0])]}"
 
     def _keep(self, app: str, step: Step) -> None:
         if step.action != "delete":
@@ -217,5 +206,15 @@ class Local:
             self._done = done
 
 
-def _resources_needed(document: Document) -> list[Mapping[str, str]]:
-    return [need for need in document.body["needs"] if need["kind"] == "resources"]
+def _resources_needed(document: Document) -> list[str]:
+    return [need["name"] for need in document.body["needs"] if need["kind"] == "resources"]
+
+
+def _is_real(app: str, document: Document, *, home: Path, engine: Engine) -> bool:
+    """Whether what the document says is there: its data, its processes. Rules are as real as the document."""
+    if document.kind == "resource":
+        return data.is_there(home, app, document)
+    if document.kind == "workload":
+        name, _, version = document.name.partition("/")
+        return engine.status(Key(app, name, version)) is not None
+    return True
