@@ -14,6 +14,7 @@ from typing import Any
 
 from aiculturekit import state, threads
 from aiculturekit.control.applications import Applications
+from aiculturekit.control.autoscalers import Autoscaler
 from aiculturekit.control.feeds import Feeds
 from aiculturekit.control.hubs import Hub
 from aiculturekit.control.lives import Life
@@ -157,7 +158,9 @@ async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) ->
     )
     await mesh.start()
     await life.begin()
-    tasks = [asyncio.create_task(observations.watch()), asyncio.create_task(_follow_refusals(mesh, feeds))]
+    autoscaler = Autoscaler(target=target, engine=engine, observations=observations, record=feeds.on_scaling)
+    works = (observations.watch(), _follow_refusals(mesh, feeds), autoscaler.watch())
+    tasks: list[asyncio.Task[Any]] = [asyncio.create_task(work) for work in works]
     return Parts(
         given,
         database,

@@ -159,10 +159,12 @@ async def test_the_ingress_finds_the_app_and_the_longest_prefix(mesh: Mesh, stag
         assert "server" not in named.headers and not [name for name in named.headers if name.startswith("x-envoy")]
         assert len((await stages.get(ingress)).headers["x-request-id"]) == 36
         assert "URI=spiffe://aic.local/ns/shop/sa/ingress" in named.json["headers"]["x-forwarded-client-cert"]
-        assert (await stages.get(ingress, x_envoy_upstream_rq_timeout_ms="1")).status == 200
+        slow = await stages.get(ingress, "/slow", x_envoy_upstream_rq_timeout_ms="50")
+        assert slow.status == 200, "nobody outside sets our timeouts"
         await mesh.apply(Node(ingress))
         nothing = await stages.get(ingress, host="other.localhost")
         assert nothing.status == 404 and b"No application serves this address" in nothing.body
+        assert nothing.headers["content-type"] == "text/plain; charset=utf-8"
 
 
 async def test_a_websocket_crosses_ingress_and_mesh(mesh: Mesh, stage: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import random
 import socket
 import time
 from collections import Counter
@@ -16,13 +17,14 @@ from aiculturekit.mesh.nodes import Caller, Entry, Match, Node, Refusal, Service
 
 
 def free_ports(count: int) -> Iterator[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    found = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return iter(found)
+    """Below the range from which the kernel takes ports for outgoing connections, so that none is lost before its use."""
+    found: list[int] = []
+    while len(found) < count:
+        port = random.randrange(10000, 20000)
+        with contextlib.suppress(OSError), socket.socket() as one:
+            one.bind(("127.0.0.1", port))
+            found.append(port)
+    return iter(dict.fromkeys(found))
 
 
 class Replica:
@@ -128,7 +130,7 @@ class Stage:
     """gw -> orders (v1, v2) and pay; ingress -> gw; orders may call nobody."""
 
     def __init__(self) -> None:
-        self.ports = dict(zip(self._names(), free_ports(20), strict=False))
+        self.ports = dict(zip(self._names(), free_ports(24), strict=False))
 
     @staticmethod
     def _names() -> list[str]:

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import stat
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -186,3 +187,19 @@ async def test_what_is_published_first_is_remembered(tmp_path: Path) -> None:
     again = Mesh(home=tmp_path)
     again._prepare()
     assert again._ports == {("shop", "pay", "v1"): (1, 2)}, "and by the next daemon"
+
+
+def test_the_daemon_loads_nothing_heavy_for_its_mesh() -> None:
+    heavy = (
+        "cryptography",
+        "httpx",
+        "requests",
+        "numpy",
+        "sqlalchemy",
+        "pydantic",
+        "aiculturekit.engine",
+        "aiculturekit.spec",
+    )
+    code = f"import sys, aiculturekit.mesh.meshes; print([m for m in {heavy!r} if m in sys.modules])"
+    shown = subprocess.run([sys.executable, "-OO", "-c", code], capture_output=True, text=True, check=True).stdout
+    assert shown.strip() == "[]"

@@ -136,6 +136,16 @@ def _watches() -> Finding:
     return Finding("file watching", "ok", str(count))
 
 
+def _mesh_files() -> Finding:
+    from aiculturekit.mesh import watchers
+
+    allowed = watchers.limit()
+    if allowed is not None and allowed < 512:
+        message = say("a user may watch {allowed} files at once: enough for about {count} services", allowed=allowed, count=allowed // 7)
+        return Finding("mesh files", "warning", message, watchers.ADVICE)
+    return Finding("mesh files", "ok", str(allowed) if allowed is not None else say("not limited"))
+
+
 def _limits() -> Finding:
     from aiculturekit.engine import limits
 
@@ -162,5 +172,5 @@ def _tools() -> Finding:
 
 
 _CHECKS: tuple[Callable[[], Finding], ...] = (
-    _python, _envoy, _home, _daemon, _port, _open_files, _watches, _limits, _proxies, _tools,
+    _python, _envoy, _home, _daemon, _port, _open_files, _watches, _mesh_files, _limits, _proxies, _tools,
 )  # fmt: skip

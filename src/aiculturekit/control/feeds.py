@@ -44,6 +44,10 @@ class Feeds:
         """Something about the proxy itself: it ended and was started again, a configuration was refused."""
         self._soon(self.record("", "envoy", kind="mesh", message=message, level="warning"))
 
+    async def on_scaling(self, app: str, workload: str, message: str) -> None:
+        await self.record(app, workload, kind="scale", message=message, level="info", author="autoscaler")
+        self._hub.tell("changed", {"app": app})
+
     async def on_operation(self, operation: Operation) -> None:
         level, outcome = (
             ("error", operation.error.message) if operation.error else ("info", await self._outcome(operation))

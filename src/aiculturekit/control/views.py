@@ -161,7 +161,7 @@ class Views:
             "replicas": wanted,
             "ready": status.ready if status else 0,
             "state": _state(document, status),
-            "pids": [instance.pid for instance in live],
+            "pids": sorted(instance.pid for instance in live if instance.pid),
             "restarts": sum(instance.restarts for instance in status.instances) if status else 0,
             "reason": _reason(status),
             "memory_bytes": _total(live, "memory_bytes"),

@@ -41,9 +41,13 @@ class Admin:
             return False
 
     async def quit(self) -> None:
-        """Ask it to end; whether it was there or not."""
-        with contextlib.suppress(Unreachable):
+        """Ask it to end, whether it is there or not; returns when nobody answers any more."""
+        with contextlib.suppress(Unreachable, TimeoutError):
             await self.ask("POST", "/quitquitquit")
+            async with asyncio.timeout(TIMEOUT):
+                while True:  # until the question fails
+                    await self.get("/ready")
+                    await asyncio.sleep(0.01)
 
     async def get(self, path: str, **parameters: str) -> bytes:
         return await self.ask("GET", f"{path}?{urlencode(parameters)}" if parameters else path)

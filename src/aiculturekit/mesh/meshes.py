@@ -20,7 +20,7 @@ from pathlib import Path
 
 from aiculturekit.errors import Failed, HostTrouble
 from aiculturekit.language import say
-from aiculturekit.mesh import envoy, figures, files, identities, processes, refusals
+from aiculturekit.mesh import envoy, figures, files, identities, processes, refusals, watchers
 from aiculturekit.mesh.admins import Admin
 from aiculturekit.mesh.certificates import Certificates
 from aiculturekit.mesh.envoy import bootstrap, documents, endpoints, listeners, names
@@ -145,6 +145,7 @@ class Mesh:
             node, folder=self._folder, admin=self._admin.path, ports=self._ports, has_ipv6=self._has_ipv6
         )
         del new[names.BOOTSTRAP]
+        watchers.check(len(new) + len(identities.of(node)) + 1)
         return new
 
     def _remember_only(self, node: Node) -> None:

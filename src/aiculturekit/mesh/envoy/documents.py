@@ -10,6 +10,7 @@ from typing import Any
 
 Json = dict[str, Any]
 LOOPBACK = "127.0.0.1"
+TEXT = "text/plain; charset=utf-8"
 BUFFER = 256 * 1024
 """Bytes that Envoy holds for one slow connection before it makes the fast side wait; its own default is 1 MiB."""
 

@@ -6,9 +6,12 @@ from pathlib import Path
 
 from aiculturekit.language import say
 from aiculturekit.mesh.envoy import documents, names
-from aiculturekit.mesh.envoy.documents import Json
+from aiculturekit.mesh.envoy.documents import TEXT, Json
 
 _HCM = "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+_NOBODY = {"address_prefix": "192.0.2.0", "prefix_len": 32}
+"""Whom the ingress trusts to set timeouts and retries by `x-envoy-…` headers: an address that nobody has (RFC 5737). By
+default it would be everybody on a private network, this machine included."""
 IDLE = 3600.0
 """Seconds without a byte before a stream or a connection is given up: long, since a websocket or an event stream may
 be silent."""
@@ -23,7 +26,7 @@ def ingress(folder: Path) -> Json:
         normalize_path=True,
         preserve_external_request_id=True,
         always_set_request_id_in_response=True,
-        internal_address_config={"unix_sockets": False},
+        internal_address_config={"cidr_ranges": [_NOBODY]},
     )
 
 
@@ -94,7 +97,8 @@ def _reply(app: str, service: str) -> Json:
     is_refused = {
         "status_code_filter": {"comparison": {"op": "EQ", "value": {"default_value": 403, "runtime_key": "-"}}}
     }
-    return {"filter": is_refused, "body_format_override": {"text_format_source": {"inline_string": text}}}
+    form = {"text_format_source": {"inline_string": text}, "content_type": TEXT}
+    return {"filter": is_refused, "body_format_override": form}
 
 
 def _manager(prefix: str, folder: Path, *, routes: str, guards: list[Json] | None = None, **fields: object) -> Json:

@@ -9,7 +9,7 @@ from typing import Any
 from aiculturekit.language import say
 from aiculturekit.mesh import identities
 from aiculturekit.mesh.envoy import documents, names
-from aiculturekit.mesh.envoy.documents import Json
+from aiculturekit.mesh.envoy.documents import TEXT, Json
 from aiculturekit.mesh.nodes import INGRESS, Caller, Entry, Match, Node, Retries, Service, Version
 
 RBAC = "envoy.filters.http.rbac"
@@ -195,7 +195,11 @@ def _answer(status: int, text: str) -> Json:
 
 
 def _answer_action(status: int, text: str) -> Json:
-    return {"direct_response": {"status": status, "body": {"inline_string": text}}}
+    header = {"header": {"key": "content-type", "value": TEXT}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+    return {
+        "direct_response": {"status": status, "body": {"inline_string": text}},
+        "response_headers_to_add": [header],
+    }
 
 
 def _host(name: str, domains: list[str], routes: list[Json]) -> Json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from aiculturekit.deploy.targets import Progress
 from aiculturekit.engine import environments
 from aiculturekit.engine.schedules import Scheduler
 from aiculturekit.engine.supervisor import Engine
-from aiculturekit.engine.workloads import Key
+from aiculturekit.engine.workloads import Key, Status, Workload
 from aiculturekit.errors import HostTrouble, Problem
 from aiculturekit.language import say
 from aiculturekit.mesh.meshes import Mesh
@@ -170,7 +171,7 @@ class Local:
             outputs=self.urls(app, document),
         )
         launch = launches.workload(app, document, environment=environment, variables=variables, release=release)
-        await self._engine.apply(launch, progress=tell)
+        await self._engine.apply(_as_many(launch, document, self._engine.status(launch.key)), progress=tell)
 
     def _keep(self, app: str, step: Step) -> None:
         if step.action != "delete":
@@ -218,3 +219,11 @@ def _is_real(app: str, document: Document, *, home: Path, engine: Engine) -> boo
         name, _, version = document.name.partition("/")
         return engine.status(Key(app, name, version)) is not None
     return True
+
+
+def _as_many(launch: Workload, document: Document, status: Status | None) -> Workload:
+    """The launch with as many replicas as the load made of the revision before, where the file gives a range."""
+    scale = document.body.get("scale")
+    if status is None or scale is None or scale["max"] == scale["min"]:
+        return launch
+    return dataclasses.replace(launch, replicas=max(scale["min"], min(scale["max"], status.workload.replicas)))
