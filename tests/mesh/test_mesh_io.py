@@ -184,9 +184,6 @@ async def test_what_is_published_first_is_remembered(tmp_path: Path) -> None:
             mesh.publish("shop", "pay", version="v1", ports=[2, 1, 2]), 0.05
         )  # nobody answers: no Envoy
     assert mesh._ports == {("shop", "pay", "v1"): (1, 2)}
-    again = Mesh(home=tmp_path)
-    again._prepare()
-    assert again._ports == {("shop", "pay", "v1"): (1, 2)}, "and by the next daemon"
 
 
 def test_the_daemon_loads_nothing_heavy_for_its_mesh() -> None:

@@ -101,32 +101,29 @@ def test_only_the_routes_change_when_a_weight_does() -> None:
         return compiled(Node(80, (Service("s", "x", versions),), (Caller("s", "y", 3, {"x": 4}),)))
 
     [stage] = stages(node(90), node(10))
-    assert sorted(stage) == ["rds/need~s~y~x.json", "rds/proxy~s~y.json"]
+    assert sorted(stage) == ["rds/mesh.json"]
 
 
 def test_only_the_routes_change_when_a_permission_does() -> None:
     def node(*callers: str) -> dict[str, Any]:
         return compiled(Node(80, (Service("s", "x", (Version("v1", 1),), callers=callers),)))
 
-    assert [list(stage) for stage in stages(node("a"), node("a", "b"))] == [["rds/in~s~x~v1.json"]]
+    assert [list(stage) for stage in stages(node("a"), node("a", "b"))] == [["rds/mesh.json"]]
 
 
 def test_what_envoy_has_not_taken_up_is_named_by_its_file() -> None:
-    files = {
-        n: {"version_info": "new"}
-        for n in ("lds.json", "cds.json", "rds/need~s~y~x.json", "eds/in~s~x~v1.json", "eds/any~s.json")
-    }
+    files = {n: {"version_info": "new"} for n in ("lds.json", "cds.json", "rds/mesh.json", "rds/ingress.json")}
     figures = {
         "listener_manager.lds.version_text": "new",
         "cluster_manager.cds.version_text": "old",
-        "http.outbound.rds.need/s/y/x.version_text": "old",
-        "cluster.in/s/x/v1.version_text": "new",
-        "cluster.any/s/y.version_text": "old",
-        "cluster.in/s/other/v1.version_text": "unknown to us",
+        "http.outbound.rds.mesh.version_text": "old",
+        "http.inbound.rds.mesh.version_text": "new",
+        "http.ingress.rds.ingress.version_text": "new",
+        "http.other.rds.unknown.version_text": "unknown to us",
         "sds.bundle.version_text": "x",
         "cluster.in/s/x/v1.update_rejected": 3,
     }
-    assert lagging(figures, files) == ["cds.json", "eds/any~s.json", "rds/need~s~y~x.json"]
+    assert lagging(figures, files) == ["cds.json", "rds/mesh.json"]
 
 
 def test_a_spoilt_file_is_no_document() -> None:

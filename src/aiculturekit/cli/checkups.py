@@ -141,7 +141,11 @@ def _mesh_files() -> Finding:
 
     allowed = watchers.limit()
     if allowed is not None and allowed < 512:
-        message = say("a user may watch {allowed} files at once: enough for about {count} services", allowed=allowed, count=allowed // 7)
+        message = say(
+            "a user may watch {allowed} files at once: enough for about {count} services",
+            allowed=allowed,
+            count=allowed // 7,
+        )
         return Finding("mesh files", "warning", message, watchers.ADVICE)
     return Finding("mesh files", "ok", str(allowed) if allowed is not None else say("not limited"))
 

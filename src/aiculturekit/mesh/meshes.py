@@ -23,7 +23,7 @@ from aiculturekit.language import say
 from aiculturekit.mesh import envoy, figures, files, identities, processes, refusals, watchers
 from aiculturekit.mesh.admins import Admin
 from aiculturekit.mesh.certificates import Certificates
-from aiculturekit.mesh.envoy import bootstrap, documents, endpoints, listeners, names
+from aiculturekit.mesh.envoy import bootstrap, clusters, documents, listeners, names
 from aiculturekit.mesh.nodes import Edge, Node, Refusal
 from aiculturekit.mesh.proxies import Proxy
 from aiculturekit.mesh.updates import Updates
@@ -116,11 +116,9 @@ class Mesh:
         key = (app, name, version)
         async with self._writing:
             self._ports[key] = tuple(sorted(set(ports)))
-            cluster = names.inbound(app, name, version)
-            document = endpoints.replicas(app, name, version, ports=self._ports[key])
             with _as_host_trouble(self._folder):
                 try:
-                    await self._updates.put_endpoints(names.endpoints_file(cluster), document, cluster=cluster)
+                    await self._updates.publish(names.inbound(app, name, version), ports=self._ports[key])
                 except TimeoutError as error:
                     raise Failed(say("Envoy did not take up the replicas of {name}", name=f"{app}/{name}")) from error
 
@@ -160,16 +158,15 @@ class Mesh:
     def _prepare(self) -> None:
         """The folders, the first files, and what the last daemon knew."""
         self._has_ipv6 = _has_ipv6()
-        for path in (self._folder, *(self._folder / name for name in ("eds", "rds", "sds")), self._admin.path.parent):
+        for path in (self._folder, *(self._folder / name for name in ("rds", "sds")), self._admin.path.parent):
             files.folder(path)
         self._certificates.open()
+        known = self._updates.on_disk()
         for name in (names.LISTENERS, names.CLUSTERS):
-            if not (self._folder / name).exists():
+            if name not in known:
                 files.put(self._folder / name, files.text(documents.bundle([])))
-        for name, document in self._updates.on_disk().items():
-            if name.startswith(names.endpoints_file("in/").removesuffix(".json")):
-                _, app, service, version = document["resources"][0]["cluster_name"].split("/")
-                self._ports.setdefault((app, service, version), endpoints.ports(document))
+        on_disk = self._updates.on_disk()[names.CLUSTERS]["resources"]
+        self._ports = clusters.replicas(on_disk) | self._ports
         self._in_force = set(self._ports)
 
     async def _tend(self) -> None:

@@ -8,14 +8,14 @@ import contextlib
 import dataclasses
 import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from aiculturekit.errors import Failed, HostTrouble, Unreachable
 from aiculturekit.language import say
 from aiculturekit.mesh import files
 from aiculturekit.mesh.admins import Admin
-from aiculturekit.mesh.envoy import listeners, names
+from aiculturekit.mesh.envoy import clusters, documents, listeners, names
 from aiculturekit.mesh.envoy.documents import Json
 from aiculturekit.mesh.envoy.stages import Stage, lagging, parsed, stages
 
@@ -52,7 +52,7 @@ class Updates:
     def on_disk(self) -> dict[str, Json]:
         """All documents as they stand in the files."""
         paths = [self._folder / name for name in (names.LISTENERS, names.CLUSTERS)]
-        paths += [path for kind in ("eds", "rds") for path in (self._folder / kind).glob("*.json")]
+        paths += (self._folder / "rds").glob("*.json")
         found = {str(path.relative_to(self._folder)): parsed(files.read(path)) for path in paths}
         return {name: document for name, document in found.items() if document is not None}
 
@@ -81,19 +81,19 @@ class Updates:
             ) from error
         return bool(planned)
 
-    async def put_endpoints(self, file: str, document: Json, *, cluster: str) -> None:
-        """Change one set of endpoints. Idempotent. Returns when it is in force, or at once where Envoy does not know
-        the cluster. Raises TimeoutError."""
-        if files.put(self._folder / file, files.text(document)):
-            await self._wait({file: document}, mark=None, pattern=f"^cluster\\.{re.escape(cluster)}\\.version_text$")
+    async def publish(self, cluster: str, *, ports: Iterable[int]) -> None:
+        """Put these replicas behind a cluster. Idempotent. Returns when it is in force, or at once where there is no
+        such cluster. Raises TimeoutError, OSError."""
+        path = self._folder / names.CLUSTERS
+        old = parsed(files.read(path)) or documents.bundle([])
+        new = documents.bundle(clusters.published(old["resources"], cluster, ports=ports))
+        if new != old:
+            await self._perform({names.CLUSTERS: new}, None)
 
     async def _perform(self, stage: Stage, mark: Mark | None) -> None:
         for name, document in stage.items():
-            if document is None:
-                (self._folder / name).unlink(missing_ok=True)
-            else:
-                files.replace(self._folder / name, files.text(document))
-        await self._wait({name: document for name, document in stage.items() if document}, mark=mark)
+            files.replace(self._folder / name, files.text(document))
+        await self._wait(stage, mark=mark)
 
     async def _unread(self, old: Mapping[str, Json]) -> list[Stage]:
         """Files that stand right but are not in force: a daemon died over them, or a port was taken at the start."""
@@ -105,11 +105,11 @@ class Updates:
         counts = {name: int(str(value)) for name, value in figures.items()}
         return Mark(counts, self._log.stat().st_size if self._log.exists() else 0)
 
-    async def _wait(self, wanted: Mapping[str, Json], *, mark: Mark | None, pattern: str = _FIGURES) -> None:
+    async def _wait(self, wanted: Mapping[str, Json], *, mark: Mark | None) -> None:
         """Until Envoy has all of `wanted` and nothing is warming. Raises Rejected, or TimeoutError."""
         async with asyncio.timeout(TIMEOUT):
             for pause in itertools.chain(_PAUSES, itertools.repeat(_PAUSES[-1])):
-                figures = await self._patiently(pattern)
+                figures = await self._patiently(_FIGURES)
                 if mark and mark.is_passed(figures):
                     raise Rejected(self._words(mark.offset))
                 is_warming = any(value for name, value in figures.items() if "warming" in name)
@@ -120,9 +120,7 @@ class Updates:
     async def _answering(self, old: Mapping[str, Json], new: Mapping[str, Json]) -> None:
         """Until every new listener takes connections: the workers open them a moment after the main thread has them
         in force."""
-        before, now = (
-            listeners.ports(documents.get(names.LISTENERS, {}).get("resources", [])) for documents in (old, new)
-        )
+        before, now = (listeners.ports(files_.get(names.LISTENERS, {}).get("resources", [])) for files_ in (old, new))
         for port in sorted(now.keys() - before.keys()):
             async with asyncio.timeout(TIMEOUT):
                 while not await _is_open(port):  # noqa: ASYNC110  # Envoy sends no event

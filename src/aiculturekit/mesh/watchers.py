@@ -1,4 +1,5 @@
-"""How many files Envoy may watch. It takes one inotify instance for each file that it follows; Linux gives a user 128 by default."""
+"""How many files Envoy may watch. It takes one inotify instance for each file that it follows; Linux gives a user 128
+by default."""
 
 from __future__ import annotations
 
@@ -26,6 +27,10 @@ def check(count: int) -> None:
     allowed = limit()
     if allowed is not None and count > allowed - RESERVE:
         raise HostTrouble(
-            say("the mesh needs to watch {count} files, and this machine lets a user watch {allowed}", count=count, allowed=allowed),
+            say(
+                "the mesh needs to watch {count} files, and this machine lets a user watch {allowed}",
+                count=count,
+                allowed=allowed,
+            ),
             hint=ADVICE,
         )

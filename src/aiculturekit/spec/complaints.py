@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
-from typing import Any, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -32,7 +32,7 @@ def _sentence(detail: Any, path: Path, root: type[BaseModel]) -> tuple[str, str]
     kind, context = detail["type"], detail.get("ctx", {})
     match kind:
         case "extra_forbidden":
-            return _unknown(str(path[-1]), known_keys(root, path[:-1]))
+            return unknown(str(path[-1]), known_keys(root, path[:-1]))
         case "missing":
             return say("the key {key} is missing", key=f"`{path[-1]}`"), say("`aic explain` shows what it is for")
         case "literal_error":
@@ -67,7 +67,7 @@ _TYPES: dict[str, Callable[[], str]] = {
 }
 
 
-def _unknown(key: str, known: list[str]) -> tuple[str, str]:
+def unknown(key: str, known: list[str]) -> tuple[str, str]:
     close = get_close_matches(key, known, 1, 0.5)
     hint = say("did you mean {near}?", near=close[0]) if close else say("known here: {known}", known=", ".join(known))
     return say("unknown key {key}", key=repr(key[:60])), hint
@@ -82,19 +82,22 @@ def known_keys(root: type[BaseModel], path: Path) -> list[str]:
             within_container = False
             continue
         field = next((f for name, f in model.model_fields.items() if part in (name, f.alias)), None)
-        inner = _model_in(field.annotation) if field else None
+        inner = model_in(field.annotation) if field else None
         if field is None or inner is None:
             return []
-        model, within_container = inner, _is_container(field.annotation)
+        model, within_container = inner, is_container(field.annotation)
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
-def _model_in(annotation: Any) -> type[BaseModel] | None:
+def model_in(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    return next((model for argument in get_args(annotation) if (model := _model_in(argument))), None)
+    return next((model for argument in get_args(annotation) if (model := model_in(argument))), None)
 
 
-def _is_container(annotation: Any) -> bool:
+def is_container(annotation: Any) -> bool:
+    """Whether a name or an index stands between the annotation's own place and the model in it."""
     origin = get_origin(annotation)
+    if origin is Annotated:
+        return is_container(get_args(annotation)[0])
     return isinstance(origin, type) and issubclass(origin, Mapping | tuple)

@@ -38,14 +38,17 @@ def explain(path: str = "") -> Manual:
     """The manual of a key path such as `services.traffic` or `services.web.traffic.retries`. Raises NotFound."""
     model: type[BaseModel] = File
     field: FieldInfo | None = None
+    is_named = True
     for part in [part for part in path.split(".") if part]:
         known = {f.alias or name: f for name, f in model.model_fields.items()}
         if part not in known:
-            if field is not None and complaints._is_container(field.annotation):
-                continue  # a name of the user's own
+            if not is_named:  # a name of the user's own
+                is_named = True
+                continue
             raise _unknown(path, part, list(known))
         field = known[part]
-        model = complaints._model_in(field.annotation) or _Leaf
+        is_named = not complaints.is_container(field.annotation)
+        model = complaints.model_in(field.annotation) or _Leaf
     return _manual(path, field, model)
 
 
@@ -73,7 +76,7 @@ def _kind(field: FieldInfo | None) -> str:
     if field is None:
         return say("mapping")
     annotation = field.annotation
-    if complaints._model_in(annotation):
+    if complaints.model_in(annotation):
         origin = get_origin(annotation)
         return say("mapping") if not isinstance(origin, type) or not issubclass(origin, tuple) else say("list")
     names = {str: say("text"), int: say("whole number"), float: say("number"), bool: say("true or false")}
@@ -85,5 +88,5 @@ def _kind(field: FieldInfo | None) -> str:
 
 
 def _unknown(path: str, part: str, known: list[str]) -> NotFound:
-    _, hint = complaints._unknown(part, known)
+    _, hint = complaints.unknown(part, known)
     return NotFound(say("the file has no key {path}", path=repr(path)), hint=hint)

@@ -18,7 +18,8 @@ def merged(value: Mapping[str, Any], places: Places, *, environment: str) -> tup
     """The file's value and places as the environment sees them; without the environments themselves."""
     base = {key: item for key, item in value.items() if key != "environments"}
     kept = {path: place for path, place in places.items() if path[:1] != ("environments",)}
-    overlay = (value.get("environments") or {}).get(environment)
+    environments = value.get("environments")
+    overlay = environments.get(environment) if isinstance(environments, Mapping) else None
     if isinstance(overlay, Mapping):
         prefix = ("environments", environment)
         base = _laid_over(base, overlay)

@@ -22,7 +22,9 @@ Path = tuple[str | int, ...]
 Place = tuple[int, int]
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _INT, _FLOAT = re.compile(r"[-+]?(0|[1-9]\d{0,17})"), re.compile(r"[-+]?(0|[1-9]\d{0,17})\.\d{1,17}")
-_TAGS = ("tag:yaml.org,2002:", None)
+_STANDARD = "tag:yaml.org,2002:"
+_TAGS = ("str", "int", "float", "bool", "null", "timestamp", "map", "seq", "merge", "value")
+"""What plain YAML resolves to by itself; anything else was written as a tag."""
 
 
 def read(raw: bytes, *, file: str) -> tuple[Any, dict[Path, Place]]:
@@ -91,7 +93,10 @@ def _complaint(error: yaml.YAMLError) -> tuple[int, int, str]:
 
 
 def _value(node: Node, path: Path, places: dict[Path, Place], fail: Callable[..., SpecError], depth: int) -> Any:
-    places.setdefault(path, (node.start_mark.line + 1, node.start_mark.column + 1))
+    line, column = node.start_mark.line + 1, node.start_mark.column + 1
+    places.setdefault(path, (line, column))
+    if node.tag and node.tag.removeprefix(_STANDARD) not in _TAGS:
+        raise fail(say("the tag {tag} is not part of this file", tag=node.tag[:60]), line=line, column=column)
     if isinstance(node, MappingNode):
         return _mapping(node, path, places, fail, depth)
     if isinstance(node, SequenceNode):
@@ -123,10 +128,7 @@ def _mapping(
 
 def _scalar(node: ScalarNode, fail: Callable[..., SpecError]) -> Any:
     text: str = node.value
-    if node.tag and not node.tag.startswith("tag:yaml.org,2002:"):
-        line, column = node.start_mark.line + 1, node.start_mark.column + 1
-        raise fail(say("the tag {tag} is not part of this file", tag=node.tag[:60]), line=line, column=column)
-    if node.style is not None:
+    if node.style:
         return text
     if text in ("", "~", "null"):
         return None

@@ -1,9 +1,9 @@
-"""CDS: where a connection goes, and as whom. Changes only when a workload comes or goes, or its breaker is written
-anew. Pure."""
+"""CDS: where a connection goes, and as whom. A cluster that changes is replaced; what is under way on the old one ends
+there. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from aiculturekit.mesh import identities
@@ -22,16 +22,36 @@ _VOLUME = 5
 """Answers within a window below which a breaker does not judge."""
 
 
-def compiled(node: Node, *, folder: Path) -> list[Json]:
+Ports = Mapping[tuple[str, str, str], tuple[int, ...]]
+"""(app, service, version) -> the loopback ports of the replicas that are ready."""
+
+
+def compiled(node: Node, *, folder: Path, ports: Ports) -> list[Json]:
     """All clusters of the node, sorted by name."""
-    found = [*_outbound(node, folder), *_inbound(node, folder), *_unneeded(node, folder)]
+    found = [*_outbound(node, folder), *_inbound(node, ports), *_unneeded(node, folder)]
     return sorted(found, key=lambda cluster: str(cluster["name"]))
 
 
-def _inbound(node: Node, folder: Path) -> Iterator[Json]:
+def published(clusters: Iterable[Json], name: str, *, ports: Iterable[int]) -> list[Json]:
+    """The clusters with other replicas behind one of them; unchanged where there is none of this name."""
+    assignment = endpoints.of(name, ports)
+    return [one | {"load_assignment": assignment} if one["name"] == name else one for one in clusters]
+
+
+def replicas(clusters: Iterable[Json]) -> dict[tuple[str, str, str], tuple[int, ...]]:
+    """The Ports that clusters were compiled with."""
+    found: dict[tuple[str, str, str], tuple[int, ...]] = {}
+    for cluster in clusters:
+        if cluster["name"].startswith("in/"):
+            _, app, service, version = cluster["name"].split("/")
+            found[app, service, version] = endpoints.ports(cluster["load_assignment"])
+    return found
+
+
+def _inbound(node: Node, ports: Ports) -> Iterator[Json]:
     for service in node.services:
         for version in service.versions:
-            yield _replicas(service, version, folder=folder)
+            yield _replicas(service, version, ports=ports.get((service.app, service.name, version.name), ()))
 
 
 def _outbound(node: Node, folder: Path) -> Iterator[Json]:
@@ -51,15 +71,13 @@ def _outbound(node: Node, folder: Path) -> Iterator[Json]:
 
 def _unneeded(node: Node, folder: Path) -> Iterator[Json]:
     for caller in node.callers:
-        yield _refused(caller, folder=folder, trust_domain=node.trust_domain)
+        yield _refused(caller, node, folder=folder)
 
 
-def _replicas(service: Service, version: Version, *, folder: Path) -> Json:
+def _replicas(service: Service, version: Version, *, ports: Iterable[int]) -> Json:
     name = names.inbound(service.app, service.name, version.name)
     limit = service.breaker.max_requests if service.breaker else None
-    return _cluster(name, max_requests=limit) | {
-        "type": "EDS",
-        "eds_cluster_config": {"eds_config": documents.source(folder, names.endpoints_file(name))},
+    return _cluster(name, endpoints.of(name, ports), max_requests=limit) | {
         "lb_policy": "LEAST_REQUEST",
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
         "outlier_detection": _ejection(service.breaker),
@@ -70,47 +88,39 @@ def _replicas(service: Service, version: Version, *, folder: Path) -> Json:
 def _hop(service: Service, version: Version, caller: str, *, folder: Path, trust_domain: str) -> Json:
     name = names.outbound(service.app, caller, service.name, version.name)
     peer = {"exact": identities.uri((service.app, service.name), trust_domain=trust_domain)}
-    return _cluster(name) | {
-        "type": "STATIC",
-        "load_assignment": endpoints.static(name, version.port),
+    return _cluster(name, endpoints.of(name, [version.port])) | {
         "transport_socket": secrets.client(folder, (service.app, caller), peer=peer, alpn="h2"),
         **_hop_protocol(),
     }
 
 
 def _hop_tcp(service: Service, caller: str, *, folder: Path, trust_domain: str) -> Json:
+    name = names.outbound(service.app, caller, service.name, "*")
     peer = {"exact": identities.uri((service.app, service.name), trust_domain=trust_domain)}
-    group = names.weighted(service.app, service.name)
-    place = documents.source(folder, names.endpoints_file(group))
-    return _cluster(names.outbound(service.app, caller, service.name, "*")) | {
-        "type": "EDS",
-        "eds_cluster_config": {"service_name": group, "eds_config": place},
-        "transport_socket": secrets.client(folder, (service.app, caller), peer=peer),
-    }
+    tls = secrets.client(folder, (service.app, caller), peer=peer)
+    return _cluster(name, endpoints.weighted(name, service)) | {"transport_socket": tls}
 
 
-def _refused(caller: Caller, *, folder: Path, trust_domain: str) -> Json:
+def _refused(caller: Caller, node: Node, *, folder: Path) -> Json:
     """One cluster for all that a caller does not need: the callee's own side says no, as it would on any platform. A
     cluster for each pair of workloads would cost memory in their square."""
-    group = names.every_inbound(caller.app)
-    peer = {"prefix": identities.uri((caller.app, ""), trust_domain=trust_domain)}
-    return _cluster(names.unneeded(caller.app, caller.name)) | {
-        "type": "EDS",
-        "eds_cluster_config": {
-            "service_name": group,
-            "eds_config": documents.source(folder, names.endpoints_file(group)),
-        },
+    name = names.unneeded(caller.app, caller.name)
+    peer = {"prefix": identities.uri((caller.app, ""), trust_domain=node.trust_domain)}
+    sides = endpoints.inbound_sides(name, [service for service in node.services if service.app == caller.app])
+    return _cluster(name, sides) | {
         "lb_subset_config": {"fallback_policy": "NO_FALLBACK", "subset_selectors": [{"keys": ["service"]}]},
         "transport_socket": secrets.client(folder, (caller.app, caller.name), peer=peer, alpn="h2"),
         **_hop_protocol(),
     }
 
 
-def _cluster(name: str, *, max_requests: int | None = None) -> Json:
+def _cluster(name: str, assignment: Json, *, max_requests: int | None = None) -> Json:
     limits = {"max_connections": _PLENTY, "max_pending_requests": _PLENTY, "max_retries": _PLENTY}
     return documents.typed(
         "config.cluster.v3.Cluster",
         name=name,
+        type="STATIC",
+        load_assignment=assignment,
         connect_timeout="2s",
         per_connection_buffer_limit_bytes=documents.BUFFER,
         circuit_breakers={"thresholds": [limits | {"max_requests": max_requests or _PLENTY}]},

@@ -21,7 +21,7 @@ def ingress(folder: Path) -> Json:
     return _manager(
         "ingress",
         folder,
-        routes=names.INGRESS_ROUTES,
+        table=names.INGRESS_ROUTES,
         use_remote_address=True,
         normalize_path=True,
         preserve_external_request_id=True,
@@ -30,11 +30,11 @@ def ingress(folder: Path) -> Json:
     )
 
 
-def outbound(folder: Path, *, routes: str) -> Json:
-    return _manager("outbound", folder, routes=routes, normalize_path=True)
+def outbound(folder: Path, *, door: str) -> Json:
+    return _manager("outbound", folder, table=names.MESH_ROUTES, normalize_path=True, **_through(door))
 
 
-def inbound(folder: Path, *, routes: str, app: str, service: str) -> Json:
+def inbound(folder: Path, *, door: str, app: str, service: str) -> Json:
     """The peer's SPIFFE ID goes to the replica in `x-forwarded-client-cert`; whatever it said of itself there is
     removed."""
     nobody = documents.extension(
@@ -45,8 +45,9 @@ def inbound(folder: Path, *, routes: str, app: str, service: str) -> Json:
     return _manager(
         "inbound",
         folder,
-        routes=routes,
+        table=names.MESH_ROUTES,
         guards=[nobody],
+        **_through(door),
         generate_request_id=False,
         forward_client_cert_details="SANITIZE_SET",
         set_current_client_cert_details={"uri": True},
@@ -101,14 +102,24 @@ def _reply(app: str, service: str) -> Json:
     return {"filter": is_refused, "body_format_override": form}
 
 
-def _manager(prefix: str, folder: Path, *, routes: str, guards: list[Json] | None = None, **fields: object) -> Json:
+def _through(door: str) -> Json:
+    """Note the listener's name before a route is looked for."""
+    header = {"header": {"key": names.DOOR, "value": door}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+    mutation = documents.typed(
+        "extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation", mutations=[{"append": header}]
+    )
+    name = "envoy.http.early_header_mutation.header_mutation"
+    return {"early_header_mutation_extensions": [{"name": name, "typed_config": mutation}]}
+
+
+def _manager(prefix: str, folder: Path, *, table: str, guards: list[Json] | None = None, **fields: object) -> Json:
     router = documents.extension(
         "filters.http.router", "extensions.filters.http.router.v3.Router", suppress_envoy_headers=True
     )
     fixed = {
         "stat_prefix": prefix,
         "codec_type": "AUTO",
-        "rds": {"route_config_name": routes, "config_source": documents.source(folder, names.routes_file(routes))},
+        "rds": {"route_config_name": table, "config_source": documents.source(folder, names.routes_file(table))},
         "http_filters": [*(guards or []), router],
         "upgrade_configs": [{"upgrade_type": "websocket"}],
         "server_header_transformation": "PASS_THROUGH",

@@ -40,13 +40,13 @@ def _needs(caller: Caller, services: dict[tuple[str, str], Service], *, folder: 
     for target, port in caller.needs.items():
         if service := services.get((caller.app, target)):
             name = names.need(caller.app, caller.name, target)
-            chain = _tunnel(caller, target) if service.protocol == "tcp" else filters.outbound(folder, routes=name)
+            chain = _tunnel(caller, target) if service.protocol == "tcp" else filters.outbound(folder, door=name)
             yield _listener(name, port, [chain])
 
 
 def _proxy(caller: Caller, *, folder: Path) -> Json:
     name = names.proxy(caller.app, caller.name)
-    return _listener(name, caller.proxy, [filters.outbound(folder, routes=name)])
+    return _listener(name, caller.proxy, [filters.outbound(folder, door=f"{name}/%REQ(:AUTHORITY)%")])
 
 
 def _inbound(service: Service, version: Version, *, folder: Path, trust_domain: str) -> Json:
@@ -56,7 +56,7 @@ def _inbound(service: Service, version: Version, *, folder: Path, trust_domain: 
         log = filters.connection_refusals(folder, app=service.app, service=service.name)
         chain = [_guard(service, trust_domain), _pipe(name)]
         return _listener(name, version.port, chain, tls=tls) | {"access_log": [log]}
-    manager = filters.inbound(folder, routes=name, app=service.app, service=service.name)
+    manager = filters.inbound(folder, door=name, app=service.app, service=service.name)
     return _listener(name, version.port, [manager], tls=tls)
 
 

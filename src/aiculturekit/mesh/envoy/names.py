@@ -1,7 +1,9 @@
 """What things are called inside Envoy, and in which file each stands. Pure.
 
 A name's parts are separated by `/`, which no name of the application file contains; in a file's name `~` takes its
-place.
+place. Envoy spends one of the machine's few inotify instances (128 a user by default) on every file that it follows and
+on every secret, however many stand in one file: so there are two route tables for the whole node, and endpoints stand
+inside their clusters.
 """
 
 from __future__ import annotations
@@ -9,9 +11,12 @@ from __future__ import annotations
 from aiculturekit.mesh.identities import Identity
 
 BOOTSTRAP, LISTENERS, CLUSTERS = "bootstrap.json", "lds.json", "cds.json"
+INGRESS_ROUTES, MESH_ROUTES = "ingress", "mesh"
 BUNDLE = "bundle"
-INGRESS_ROUTES = "ingress"
 REFUSALS = "refusals.log"
+DOOR = "x-aic-door"
+"""The request header in which each listener of the mesh notes its own name, and by which the shared route table tells
+them apart. Whatever a client sends in it is overwritten, and it never leaves Envoy."""
 
 
 def outbound(app: str, caller: str, service: str, version: str) -> str:
@@ -20,17 +25,17 @@ def outbound(app: str, caller: str, service: str, version: str) -> str:
 
 
 def inbound(app: str, service: str, version: str) -> str:
-    """The listener, the route table and the cluster of one version's own side."""
+    """The listener, the door and the cluster of one version's own side."""
     return f"in/{app}/{service}/{version}"
 
 
 def need(app: str, caller: str, service: str) -> str:
-    """The listener and the route table behind one `needs` entry."""
+    """The listener and the door behind one `needs` entry."""
     return f"need/{app}/{caller}/{service}"
 
 
 def proxy(app: str, caller: str) -> str:
-    """The listener and the route table of a workload's forward proxy."""
+    """The listener of a workload's forward proxy; its door is this and the host that was asked for."""
     return f"proxy/{app}/{caller}"
 
 
@@ -39,39 +44,13 @@ def unneeded(app: str, caller: str) -> str:
     return f"any/{app}/{caller}"
 
 
-def every_inbound(app: str) -> str:
-    """The endpoint set of all inbound listeners of an application."""
-    return f"any/{app}"
-
-
-def weighted(app: str, service: str) -> str:
-    """The endpoint set of a tcp service: its versions' inbound listeners with their weights."""
-    return f"tcp/{app}/{service}"
-
-
-def endpoints_of(cluster: str) -> str:
-    """The endpoint set that a cluster reads."""
-    kind, *parts = cluster.split("/")
-    if kind == "any":
-        return every_inbound(parts[0])
-    return weighted(parts[0], parts[2]) if kind == "out" else cluster
-
-
-def routes_file(name: str) -> str:
-    return f"rds/{_flat(name)}.json"
-
-
-def endpoints_file(name: str) -> str:
-    return f"eds/{_flat(name)}.json"
+def routes_file(table: str) -> str:
+    return f"rds/{table}.json"
 
 
 def secret_file(identity: Identity) -> str:
-    return f"sds/{_flat('/'.join(identity))}.json"
+    return f"sds/{'~'.join(identity)}.json"
 
 
 def bundle_file() -> str:
     return f"sds/{BUNDLE}.json"
-
-
-def _flat(name: str) -> str:
-    return name.replace("/", "~")

@@ -20,25 +20,35 @@ _LISTED = 30
 
 
 def compiled(node: Node) -> Iterator[tuple[str, Json]]:
-    """(name, document) of every route table of the node."""
+    """(name, document) of both route tables of the node."""
     yield names.INGRESS_ROUTES, documents.bundle([_ingress(node)])
+    yield names.MESH_ROUTES, documents.bundle([_mesh(node)])
+
+
+def _mesh(node: Node) -> Json:
+    """Each listener of the mesh is a virtual host of this table, found by its door."""
     services = {(service.app, service.name): service for service in node.services if service.protocol != "tcp"}
-    for service in services.values():
-        for version in service.versions:
-            name = names.inbound(service.app, service.name, version.name)
-            yield name, documents.bundle([_inbound(name, service, trust_domain=node.trust_domain)])
-    for caller in node.callers:
-        for target in caller.needs:
-            if needed := services.get((caller.app, target)):
-                name = names.need(caller.app, caller.name, target)
-                yield name, documents.bundle([_need(name, needed, caller=caller.name)])
-        known = [service for service in services.values() if service.app == caller.app]
-        yield names.proxy(caller.app, caller.name), documents.bundle([_proxy(caller, known)])
+    inbound = [_inbound(s, v, trust_domain=node.trust_domain) for s in services.values() for v in s.versions]
+    needs = [
+        _host(name, [name], _split(services[caller.app, target], caller=caller.name))
+        for caller in node.callers
+        for target in caller.needs
+        if (caller.app, target) in services
+        for name in [names.need(caller.app, caller.name, target)]
+    ]
+    proxies = [
+        host
+        for caller in node.callers
+        for host in _proxy(caller, [service for service in services.values() if service.app == caller.app])
+    ]
+    table = _table(names.MESH_ROUTES, [*inbound, *needs, *proxies])
+    return table | {"vhost_header": names.DOOR, "request_headers_to_remove": [names.DOOR]}
 
 
-def _inbound(name: str, service: Service, *, trust_domain: str) -> Json:
-    """A replica that dies under a request: the next one is tried, where nothing was sent yet or the method is safe
-    (RFC 9110, 9.2.2)."""
+def _inbound(service: Service, version: Version, *, trust_domain: str) -> Json:
+    """A replica that dies under a request: the next one is tried, where nothing was sent yet or the method is safe (RFC
+    9110, 9.2.2)."""
+    name = names.inbound(service.app, service.name, version.name)
     action = {"cluster": name, "timeout": "0s"}
     retry = {
         "num_retries": 3,
@@ -61,7 +71,7 @@ def _inbound(name: str, service: Service, *, trust_domain: str) -> Json:
         {"match": {"prefix": "/"}, "route": action | {"retry_policy": retry | {"retry_on": _UNSENT}}},
     ]
     allowed = {RBAC: allowance(service, trust_domain=trust_domain)}
-    return _table(name, [_host(name, ["*"], routes) | {"typed_per_filter_config": allowed}])
+    return _host(name, [name], routes) | {"typed_per_filter_config": allowed}
 
 
 def allowance(service: Service, *, trust_domain: str) -> Json:
@@ -83,24 +93,21 @@ def rules(service: Service, trust_domain: str) -> Json:
     return {"action": "ALLOW", "policies": policies}
 
 
-def _need(name: str, service: Service, *, caller: str) -> Json:
-    return _table(name, [_host(name, ["*"], _split(service, caller=caller))])
-
-
-def _proxy(caller: Caller, known: Iterable[Service]) -> Json:
+def _proxy(caller: Caller, known: Iterable[Service]) -> list[Json]:
+    door = names.proxy(caller.app, caller.name)
     listed = sorted(known, key=lambda service: service.name)
-    hosts = [_host(service.name, _hosts(service), _towards(service, caller)) for service in listed]
+    hosts = [_host(f"{door}/{one.name}", _hosts(door, one), _towards(one, caller)) for one in listed]
     text = say(
         "No service of this name in {app}. It has: {names}\n",
         app=caller.app,
         names=", ".join(service.name for service in listed[:_LISTED]) or "-",
     )
-    name = names.proxy(caller.app, caller.name)
-    return _table(name, [*hosts, _host("unknown", ["*"], [_answer(404, text)])])
+    return [*hosts, _host(f"{door}/*", [f"{door}/*"], [_answer(404, text)])]
 
 
-def _hosts(service: Service) -> list[str]:
-    return [service.name, f"{service.name}.{service.app}", f"{service.name}.{service.app}.localhost"]
+def _hosts(door: str, service: Service) -> list[str]:
+    name = f"{door}/{service.name}"
+    return [name, f"{name}.{service.app}", f"{name}.{service.app}.localhost"]
 
 
 def _towards(service: Service, caller: Caller) -> list[Json]:

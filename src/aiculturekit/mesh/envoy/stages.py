@@ -1,7 +1,8 @@
-"""In which order files change, so that no request ever meets a name that is not there yet, or not there any more. Pure.
+"""In which order files change, so that no request ever meets a name that is not there yet, or not there any more.
+Pure.
 
-What is referred to comes before what refers to it, and goes after it: endpoints, clusters, routes, listeners; then the
-clusters that nothing refers to any more are dropped, and the files that nobody reads.
+What is referred to comes before what refers to it, and goes after it: clusters, routes, listeners; then the clusters
+and routes that nothing refers to any more are dropped.
 """
 
 from __future__ import annotations
@@ -12,34 +13,48 @@ from collections.abc import Iterator, Mapping
 from aiculturekit.mesh.envoy import documents, names
 from aiculturekit.mesh.envoy.documents import Json
 
-Stage = Mapping[str, Json | None]
-"""File name -> its new document, or None for a file that goes."""
+Stage = Mapping[str, Json]
+"""File name -> its new document."""
+
+_TABLE = names.routes_file(names.MESH_ROUTES)
 
 
 def stages(old: Mapping[str, Json], new: Mapping[str, Json]) -> list[Stage]:
     """From `old` to `new`; each stage is in force before the next is begun."""
-    return [stage for stage in _all(old, new) if stage]
+    found: list[Stage] = []
+    stands = dict(old)
+    for wanted in _passing(old, new):
+        if changed := {name: document for name, document in wanted.items() if stands.get(name) != document}:
+            found.append(changed)
+            stands |= changed
+    return found
 
 
-def _all(old: Mapping[str, Json], new: Mapping[str, Json]) -> Iterator[Stage]:
-    both = _union(old.get(names.CLUSTERS), new[names.CLUSTERS])
-    yield _changed(old, new, "eds/")
-    yield {names.CLUSTERS: both} if both != old.get(names.CLUSTERS) else {}
-    yield _changed(old, new, "rds/")
-    yield _changed(old, new, names.LISTENERS)
-    yield {names.CLUSTERS: new[names.CLUSTERS]} if both != new[names.CLUSTERS] else {}
-    yield dict.fromkeys(sorted(old.keys() - new.keys()))
+def _passing(old: Mapping[str, Json], new: Mapping[str, Json]) -> Iterator[Stage]:
+    tables = {name: document for name, document in new.items() if name.startswith("rds/")}
+    yield {names.CLUSTERS: _with_leaving(old.get(names.CLUSTERS), new[names.CLUSTERS])}
+    yield tables | {_TABLE: _with_leaving_doors(old.get(_TABLE), new[_TABLE])}
+    yield {names.LISTENERS: new[names.LISTENERS]}
+    yield tables
+    yield {names.CLUSTERS: new[names.CLUSTERS]}
 
 
-def _changed(old: Mapping[str, Json], new: Mapping[str, Json], prefix: str) -> Stage:
-    return {name: new[name] for name in sorted(new) if name.startswith(prefix) and old.get(name) != new[name]}
-
-
-def _union(old: Json | None, new: Json) -> Json:
-    """All new clusters, and those old ones that the routes and listeners in force may still refer to."""
-    known = {cluster["name"] for cluster in new["resources"]}
-    leaving = [cluster for cluster in (old or {}).get("resources", []) if cluster["name"] not in known]
+def _with_leaving(old: Json | None, new: Json) -> Json:
+    """All new clusters, and those old ones that routes and listeners in force may still refer to."""
+    leaving = _missing((old or {}).get("resources", []), new["resources"])
     return documents.bundle([*new["resources"], *leaving]) if leaving else new
+
+
+def _with_leaving_doors(old: Json | None, new: Json) -> Json:
+    """All new doors, and those old ones behind which a listener still stands."""
+    [table] = new["resources"]
+    leaving = _missing(old["resources"][0]["virtual_hosts"] if old else [], table["virtual_hosts"])
+    return documents.bundle([table | {"virtual_hosts": [*table["virtual_hosts"], *leaving]}]) if leaving else new
+
+
+def _missing(old: list[Json], new: list[Json]) -> list[Json]:
+    known = {item["name"] for item in new}
+    return [item for item in old if item["name"] not in known]
 
 
 def lagging(figures: Mapping[str, object], on_disk: Mapping[str, Json]) -> list[str]:
@@ -59,10 +74,8 @@ def _file(subscription: str) -> str | None:
         return names.LISTENERS
     if subscription == "cluster_manager.cds":
         return names.CLUSTERS
-    if ".rds." in subscription:
-        return names.routes_file(subscription.partition(".rds.")[2])
-    kind, _, name = subscription.partition(".")
-    return names.endpoints_file(names.endpoints_of(name)) if kind == "cluster" and "/" in name else None
+    _, is_route, table = subscription.partition(".rds.")
+    return names.routes_file(table) if is_route else None
 
 
 def parsed(content: bytes | None) -> Json | None:
