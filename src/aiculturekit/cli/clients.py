@@ -117,6 +117,8 @@ def _absent() -> Unreachable:
 class Answered(AicError):
     """An error that the daemon answered with; it looks and counts as the one it was there."""
 
+    code = "answered"
+
     def __init__(self, record: dict[str, Any]) -> None:
         super().__init__(record.get("message", ""), hint=record.get("hint", ""))
         self.record = record

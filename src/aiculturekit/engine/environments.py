@@ -140,7 +140,9 @@ async def _node(directory: Path, manifests: Sequence[Path], progress: Progress) 
             verb = "ci" if len(manifests) > 1 else "install"
             await _run([npm, verb, "--no-audit", "--no-fund", "--loglevel=error"], directory, manifests[0], progress)
             await threads.run(modules.mkdir, exist_ok=True)
-            mark.touch()
+            # npm may have written the lock file only now: what counts is the content that the next start will find.
+            made = dataclasses.replace(made, digest=_digest(_node_manifests(directory)))
+            (modules / f"{_MARK}-{made.digest}").touch()
     return made
 
 

@@ -13,6 +13,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -21,6 +22,7 @@ import psutil
 TOKEN, NODE = "AIC_REPLICA", "AIC_NODE"  # names of variables
 IS_LINUX = sys.platform.startswith("linux")
 _POLL = 0.25
+_LOOKS, _LOOK_AGAIN = 100, 0.02
 _KEEP_SIZE, _PUNCH_HOLE = 0x01, 0x02
 
 
@@ -79,6 +81,22 @@ async def ended(pid: int) -> int | None:
     return reap(pid)
 
 
+async def group_ended(pid: int) -> None:
+    """Wait until the group that the process led has no member left."""
+    while _has_members(pid):  # noqa: ASYNC110  # nobody tells when a group is empty
+        await asyncio.sleep(_LOOK_AGAIN)
+
+
+def _has_members(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 def _pidfd(pid: int) -> int | None:
     if not hasattr(os, "pidfd_open"):
         return None
@@ -108,14 +126,24 @@ def signal_group(pid: int, number: int) -> None:
 
 
 def kill_all(token: str, *, pid: int | None) -> int:
-    """SIGKILL to the group of `pid` and to every process that carries the token; answers how many had left the group."""
+    """SIGKILL to the group of `pid` and to every process that carries the token; answers how many had left the group.
+
+    Looks again until nobody is left: one that is just being forked or executed has no environment to be known by. Blocks, for
+    two seconds at most.
+    """
     if pid is not None:
         signal_group(pid, signal.SIGKILL)
-    left = [other for other, environment in marked() if environment.get(TOKEN) == token and other != pid]
-    for other in left:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(other, signal.SIGKILL)
-    return len(left)
+    found: set[int] = set()
+    for _ in range(_LOOKS):
+        left = {other for other, environment in marked() if environment.get(TOKEN) == token and other != pid}
+        if not left:
+            break
+        found |= left
+        for other in left:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(other, signal.SIGKILL)
+        time.sleep(_LOOK_AGAIN)
+    return len(found)
 
 
 def marked() -> Iterator[tuple[int, Mapping[str, str]]]:

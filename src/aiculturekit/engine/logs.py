@@ -1,10 +1,11 @@
 """What replicas print: files that they write themselves, read on demand.
 
 A replica's output goes straight to `logs/<app>/<name>/<version>/<id>.log`, opened for appending: no pipe ties it to the daemon. When a file
-passes LIMIT its head is copied to `<id>.log.1` (the part before that becomes `.2`) and given back to the disk by punching a hole, so
-that no line is lost while the process keeps its descriptor; where holes can't be punched the file is cut instead, which may lose what is
-written in between. A line's time is its own where it carries one (JSON with time, ts, timestamp or @timestamp), else the file's
-last change.
+passes LIMIT the last PART of its whole lines is copied to `<id>.log.1` (which becomes `.2`) and all of them are given back to the disk by
+punching a hole: the process keeps its descriptor, and no recent line is lost. Where holes can't be punched the file is cut instead, which
+may lose what is written in between; where the disk has no room for the part, the part goes, for the disk must be relieved.
+
+A line's time is its own where it carries one (JSON with time, ts, timestamp or @timestamp), else the file's last change.
 """
 
 from __future__ import annotations
@@ -15,8 +16,7 @@ import dataclasses
 import json
 import os
 import re
-import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,12 +25,16 @@ from aiculturekit import threads
 from aiculturekit.engine import host
 
 LIMIT, PART, KEPT = 10 << 20, 4 << 20, 2
+KEPT_ENDED = 10
+"""How many logs of ended replicas stay, of each version of a workload."""
 MAX_LINE = 16 << 10
 _READ = 256 << 10
+_LATEST = 1e11  # seconds since the epoch: the year 5138
 _ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07]*\x07")
 _LEVELS = {
     "trace": "debug", "debug": "debug", "info": "info", "notice": "info", "warn": "warning", "warning": "warning", "err": "error",
     "error": "error", "critical": "error", "fatal": "error", "panic": "error",
+    "10": "debug", "20": "debug", "30": "info", "40": "warning", "50": "error", "60": "error",  # pino, bunyan
 }  # fmt: skip
 _LEVEL_WORD = re.compile(r"\b(DEBUG|INFO|WARN(?:ING)?|ERROR|CRITICAL|FATAL)\b")
 _TIMES, _MESSAGES, _LEVEL_KEYS = (
@@ -65,7 +69,7 @@ async def read(
     home: Path, *, app: str, workload: str | None = None, version: str | None = None, tail: int = 200
 ) -> list[Record]:
     """The last `tail` lines of the application (or one workload, or version), oldest first."""
-    return await threads.run(_read, home, app, workload, version, tail)
+    return await threads.run(_read, home, app, workload, version, tail, None)
 
 
 def last_lines(file: Path, *, count: int = 20) -> list[str]:
@@ -76,9 +80,10 @@ def last_lines(file: Path, *, count: int = 20) -> list[str]:
 async def follow(
     home: Path, *, app: str, workload: str | None = None, version: str | None = None, tail: int = 200
 ) -> AsyncIterator[Record]:
-    """The last `tail` lines, then every new one; files that appear later are followed from their start. Never ends by itself."""
-    offsets = {file: _size(file) for file in _files(home, app, workload, version)}
-    for record in await read(home, app=app, workload=workload, version=version, tail=tail):
+    """The last `tail` lines, then every new one, once it is whole; files that appear later are followed from their start. Never
+    ends by itself."""
+    offsets = {file: await threads.run(_whole, file) for file in _files(home, app, workload, version)}
+    for record in await threads.run(_read, home, app, workload, version, tail, offsets):
         yield record
     while True:
         await asyncio.sleep(0.2)
@@ -93,8 +98,9 @@ def rotate(file: Path) -> bool:
             size = os.fstat(stream.fileno()).st_blocks * 512
             if size <= LIMIT:
                 return False
-            end = stream.seek(0, os.SEEK_END)
-            _keep_part(file, stream, end)
+            end = _line_end(stream)
+            with contextlib.suppress(OSError):  # no room to keep a part: then the more reason to give some back
+                _keep_part(file, stream, end)
             if not host.discard_head(stream.fileno(), end):
                 stream.truncate(0)
     except FileNotFoundError:
@@ -107,14 +113,35 @@ def _keep_part(file: Path, stream: Any, end: int) -> None:
     for number in range(KEPT, 1, -1):
         with contextlib.suppress(FileNotFoundError):
             file.with_suffix(f".log.{number - 1}").replace(file.with_suffix(f".log.{number}"))
-    stream.seek(max(0, end - PART))
-    with file.with_suffix(".log.1").open("wb") as part:
-        shutil.copyfileobj(stream, part, _READ)
+    kept = file.with_suffix(".log.1")
+    try:
+        with kept.open("wb") as part:
+            at = stream.seek(max(0, end - PART))
+            while at < end and (chunk := stream.read(min(_READ, end - at))):
+                at += part.write(chunk)
+    except OSError:
+        kept.unlink(missing_ok=True)
+        raise
+
+
+def _line_end(stream: Any) -> int:
+    """Where the last whole line of a file ends; its very end where that is far away."""
+    end: int = stream.seek(0, os.SEEK_END)
+    start = stream.seek(max(0, end - MAX_LINE))
+    found = stream.read(end - start).rfind(b"\n")
+    return end if found < 0 else start + found + 1
 
 
 def remove(file: Path) -> None:
     for candidate in (file, *(file.with_suffix(f".log.{number}") for number in range(1, KEPT + 1))):
         candidate.unlink(missing_ok=True)
+
+
+def prune(home: Path, *, app: str, name: str, version: str, running: Collection[str], keep: int = KEPT_ENDED) -> None:
+    """Remove the logs of ended replicas but the newest `keep`. Blocks."""
+    ended = [(_changed(file), file) for file in _files(home, app, name, version) if file.stem not in running]
+    for _, file in sorted(ended, reverse=True)[keep:]:
+        remove(file)
 
 
 def _files(home: Path, app: str, workload: str | None, version: str | None) -> list[Path]:
@@ -128,8 +155,31 @@ def _size(file: Path) -> int:
         return 0
 
 
-def _read(home: Path, app: str, workload: str | None, version: str | None, tail: int) -> list[Record]:
-    records = [record for file in _files(home, app, workload, version) for record in _parsed(file, _tail(file, tail))]
+def _changed(file: Path) -> float:
+    try:
+        return file.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def _whole(file: Path) -> int:
+    """Where the last whole line of a log ends; 0 where there is none."""
+    with contextlib.suppress(FileNotFoundError), file.open("rb") as stream:
+        end = _line_end(stream)
+        stream.seek(max(0, end - 1))
+        return end if stream.read(1) == b"\n" else 0
+    return 0
+
+
+def _read(
+    home: Path, app: str, workload: str | None, version: str | None, tail: int, ends: Mapping[Path, int] | None
+) -> list[Record]:
+    """`ends` says how far to read each file, None to their ends."""
+    found = [
+        (file, _tail(file, tail, end=None if ends is None else ends.get(file, 0)))
+        for file in _files(home, app, workload, version)
+    ]
+    records = [record for file, lines in found for record in _parsed(file, lines)]
     return sorted(records, key=lambda record: record.at)[-tail:] if tail else []
 
 
@@ -143,7 +193,7 @@ def _news(home: Path, app: str, workload: str | None, version: str | None, offse
             offsets[file] = start
             continue
         with contextlib.suppress(FileNotFoundError), file.open("rb") as stream:
-            stream.seek(start)
+            start = stream.seek(_after_hole(stream, start))
             chunk = stream.read(min(size - start, 4 * _READ))
             whole = chunk.rfind(b"\n") + 1 or (len(chunk) if len(chunk) >= MAX_LINE else 0)
             offsets[file] = start + whole
@@ -151,24 +201,36 @@ def _news(home: Path, app: str, workload: str | None, version: str | None, offse
     return sorted(found, key=lambda record: record.at)
 
 
-def _tail(file: Path, count: int) -> list[bytes]:
-    """The last lines of a file and, where it is too short, of its older part."""
+def _after_hole(stream: Any, start: int) -> int:
+    """The first offset from `start` on that is not in a hole: what was rotated away needs no reading."""
+    with contextlib.suppress(OSError, AttributeError):
+        return os.lseek(stream.fileno(), start, os.SEEK_DATA)
+    return start
+
+
+def _tail(file: Path, count: int, *, end: int | None = None) -> list[bytes]:
+    """The last lines of a file (before `end`) and, where it is too short, of its older part."""
     if count <= 0:
         return []
     lines: list[bytes] = []
-    for part in (file, file.with_suffix(".log.1")):
+    for part, upto in ((file, end), (file.with_suffix(".log.1"), None)):
         with contextlib.suppress(FileNotFoundError), part.open("rb") as stream:
-            lines = [*_last(stream, count - len(lines)), *lines]
+            lines = [*_last(stream, count - len(lines), upto), *lines]
         if len(lines) >= count:
             break
     return lines
 
 
-def _last(stream: Any, count: int) -> list[bytes]:
-    end = stream.seek(0, os.SEEK_END)
+def _last(stream: Any, count: int, upto: int | None) -> list[bytes]:
+    size = stream.seek(0, os.SEEK_END)
+    end = size if upto is None else min(upto, size)
     wanted = min(end, max(_READ, count * 512), 8 << 20)
-    stream.seek(end - wanted)
-    return _lines(stream.read(wanted).lstrip(b"\0"))[-count:] if count else []
+    start = stream.seek(end - wanted)
+    chunk = stream.read(wanted)
+    lines = _lines(chunk.lstrip(b"\0"))
+    if start > 0 and len(lines) > 1 and not chunk.startswith(b"\0"):
+        del lines[0]  # what is left of a line that begins before
+    return lines[-count:] if count else []
 
 
 def _lines(chunk: bytes) -> list[bytes]:
@@ -177,11 +239,7 @@ def _lines(chunk: bytes) -> list[bytes]:
 
 def _parsed(file: Path, lines: list[bytes]) -> Iterator[Record]:
     version, name = file.parent.name, file.parent.parent.name
-    try:
-        changed = file.stat().st_mtime
-    except FileNotFoundError:
-        changed = 0.0
-    at = None
+    changed, at = _changed(file), None
     for position, line in enumerate(lines):
         record = _record(_clean(line))
         # Lines without a time of their own keep their order: a microsecond each, before the file's last change.
@@ -198,7 +256,9 @@ def _clean(line: bytes) -> str:
 def _record(text: str) -> dict[str, Any]:
     if text.startswith("{") and text.endswith("}"):
         with contextlib.suppress(ValueError, RecursionError):
-            return _json_record(json.loads(text), text)
+            fields = json.loads(text, parse_constant=lambda name: None)
+            json.dumps(fields, ensure_ascii=False, allow_nan=False).encode()  # what can't be sent on is shown as it is
+            return _json_record(fields, text)
     found = _LEVEL_WORD.search(text[:200])
     return {"at": None, "level": _LEVELS[found[1].lower()] if found else "info", "message": text, "fields": {}}
 
@@ -213,11 +273,14 @@ def _json_record(fields: dict[str, Any], text: str) -> dict[str, Any]:
 
 
 def _time(value: Any) -> float | None:
-    """Seconds since the epoch, from seconds, milliseconds or ISO 8601."""
+    """Seconds since the epoch, from seconds, milli-, micro- or nanoseconds, or ISO 8601; None for what is no time after 1970."""
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return value / 1000 if value > 1e11 else float(value)
+        for _ in range(3):
+            value = value / 1000 if value > _LATEST else value
+        return float(value) if 0 <= value <= _LATEST else None
     try:
         parsed = datetime.fromisoformat(str(value))
+        at = (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
     except ValueError:
         return None
-    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
+    return at if 0 <= at <= _LATEST else None

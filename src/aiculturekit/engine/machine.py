@@ -50,7 +50,7 @@ class Machine:
         self.is_on_trial = True
         self.is_gone = False
         self.is_stopping = False
-        self._killed = False
+        self._cause = ""  # why we killed it: its exit would only tell of signal 9
         self._bad = self._dead = self._trial_exits = self._pauses = 0
         self._recent: list[float] = []
         self._ready_since: float | None = None
@@ -64,8 +64,11 @@ class Machine:
         return self._spawn(now)
 
     def adopt(self, now: float) -> list[Order]:
-        """A process of an earlier daemon, which was serving: it counts as ready until a probe says otherwise."""
+        """A process of an earlier daemon, which was serving: it counts as ready until a probe says otherwise. A job serves nothing."""
         self.is_on_trial = False
+        if self.terms.is_job:
+            self.state, self.deadline = "starting", now + self.terms.startup
+            return []
         self.state, self.deadline, self._ready_since = "ready", None, now
         return ["publish"]
 
@@ -77,7 +80,7 @@ class Machine:
         withdraw: list[Order] = ["withdraw"] if was_ready else []
         if self.is_stopping:
             return [*withdraw, *self._end("exited")]
-        self.reason = why or _said(code)
+        self.reason, self._cause = why or self._cause or _said(code), ""
         if self.terms.is_job:
             return self._end("exited" if code == 0 else "failed")
         if self.is_on_trial and self._is_hopeless(code):
@@ -100,11 +103,13 @@ class Machine:
 
     def lived(self, *, is_well: bool, message: str = "") -> list[Order]:
         """An answer to the liveness probe."""
+        if self.state not in ("ready", "unready"):
+            return []
         self._dead = 0 if is_well else self._dead + 1
-        if self._dead < self.terms.live_fails or self.state not in ("ready", "unready"):
+        if self._dead < self.terms.live_fails:
             return []
         self._dead = 0
-        self.reason = say("not alive: {message}", message=message)
+        self.reason = self._cause = say("not alive: {message}", message=message)
         return ["kill"]
 
     def stop(self, now: float) -> list[Order]:
@@ -135,19 +140,21 @@ class Machine:
 
     def _kill(self, now: float) -> list[Order]:
         """Said again every second until the process is gone: a kill can't be refused, but it can be late."""
-        self._killed, self.deadline = True, now + 1.0
+        self.deadline = now + 1.0
         self.reason = say("did not stop within {seconds:g} s and was killed", seconds=self.terms.grace)
         return ["kill"]
 
     def _too_slow(self, now: float) -> list[Order]:
-        if self.terms.is_job:
+        if self._cause:
+            self.reason = self._cause
+        elif self.terms.is_job:
             self.reason = say("not done within {seconds:g} s", seconds=self.terms.startup)
         else:
             last = f": {self.reason}" if self.reason else ""
             self.reason = say("not ready within {seconds:g} s{last}", seconds=self.terms.startup, last=last)
         if self.is_on_trial:
             return ["kill", *self._end("failed")]
-        self.deadline = now + 1.0
+        self.deadline, self._cause = now + 1.0, self.reason
         return ["kill"]
 
     def _spawn(self, now: float) -> list[Order]:

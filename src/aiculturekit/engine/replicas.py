@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from aiculturekit import threads
-from aiculturekit.engine import host, limits, logs, ports
+from aiculturekit.engine import host, limits, logs, ports, shells
 from aiculturekit.engine.askers import Asker
 from aiculturekit.engine.machine import Machine, Order, Terms
 from aiculturekit.engine.probes import Verdict
@@ -215,7 +215,7 @@ class Replica:
         workload = self.workload
         self._group = limits.Group.create(self._around.node, self.id, limits=workload.limits)
         enter = self._group.shell if self._group else ""
-        script = f"{enter}{limits.prefix(workload.limits, has_cgroup=self._group is not None)}{workload.command}"
+        script = f"{enter}{limits.prefix(workload.limits, has_cgroup=self._group is not None)}{shells.command(workload.command)}"
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
         return host.spawn(
             ["/bin/sh", "-c", script], log=self.log_file, environment=self._environment(), directory=workload.directory
@@ -251,6 +251,8 @@ class Replica:
         if pid is None:
             return
         code = await host.ended(pid)
+        if self.machine.is_stopping:
+            await host.group_ended(pid)  # a shell may go before what it runs; that has until the deadline
         why = (
             say("out of memory: it took more than its limit") if self._group and self._group.ran_out_of_memory() else ""
         )

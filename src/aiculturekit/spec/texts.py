@@ -48,6 +48,8 @@ def _read(text: str, fail: Callable[..., SpecError]) -> tuple[Any, dict[Path, Pl
         node = loader.get_single_node()
     except yaml.YAMLError as error:
         line, column, what = _complaint(error)
+        if "nesting depth" in what:  # libyaml's own limit, which some builds set below ours
+            raise fail(say("nested more than {depth} deep", depth=MAX_DEPTH), line=line, column=column) from None
         raise fail(say("this is not YAML: {what}", what=what), line=line, column=column) from None
     finally:
         if loader is not None:
