@@ -40,6 +40,7 @@ from aiculturekit.language import detect, say, use
 from aiculturekit.state import settings as stored
 
 log = logging.getLogger(__name__)
+ANNOUNCEMENT = "daemon.json"
 
 
 class Daemon:
@@ -86,6 +87,7 @@ class Daemon:
             if self.stop_workloads:
                 await parts.life.stop_everything()
                 await parts.mesh.stop()
+                (self.given.home / ANNOUNCEMENT).unlink(missing_ok=True)
         finally:
             await parts.close()
 
@@ -115,7 +117,8 @@ class Daemon:
             app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1, server_header=False
         )
         self.server = uvicorn.Server(config)
-        with _listening(port) as listener, _announced(self.given.home, self.api, self.started_at):
+        with _listening(port) as listener:
+            _announce(self.given.home, self.api, self.started_at)
             gc.collect()
             gc.freeze()
             await self.server.serve(sockets=[listener])
@@ -194,9 +197,8 @@ def _listening(port: int) -> Iterator[socket.socket]:
         yield listener
 
 
-@contextlib.contextmanager
-def _announced(home: Path, api: str, started_at: float) -> Iterator[None]:
-    """daemon.json says where the daemon is for as long as it serves."""
+def _announce(home: Path, api: str, started_at: float) -> None:
+    """daemon.json says where the daemon is. It stays behind where a daemon leaves things running."""
     record = {
         "pid": os.getpid(),
         "api": api,
@@ -204,13 +206,9 @@ def _announced(home: Path, api: str, started_at: float) -> Iterator[None]:
         "started_at": times.iso(started_at),
         "create_time": psutil.Process().create_time(),
     }
-    file, draft = home / "daemon.json", home / "daemon.json.new"
+    file, draft = home / ANNOUNCEMENT, home / f"{ANNOUNCEMENT}.new"
     draft.write_text(json.dumps(record))
     draft.replace(file)
-    try:
-        yield
-    finally:
-        file.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

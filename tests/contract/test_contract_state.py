@@ -119,6 +119,7 @@ def record(identifier: str, **changed: Any) -> dict[str, Any]:
         "created": 1732450000.1234567,
         "port": 65535,
         "log": "/tmp/web.log",
+        "has_served": False,
         "workload": {"command": "python app.py", "environment": {"A": AWKWARD}, "replicas": 2, "schedule": None},
     }
     return values | changed

@@ -339,3 +339,37 @@ async def test_letting_go_leaves_everything_running(tmp_path: Path) -> None:
     assert second.pids() == pids
     await second.engine.stop_all()
     await second.engine.close()
+
+
+async def test_what_ended_while_no_daemon_watched_is_started_again_by_settling(tmp_path: Path) -> None:
+    first = Stage(tmp_path)
+    await first.engine.start()
+    await first.engine.apply(first.workload(replicas=2))
+    pids = first.pids()
+    await first.engine.close()
+    os.kill(pids[0], signal.SIGKILL)
+    second = Stage(tmp_path, ledger=first.ledger, node=first.node)
+    await second.engine.start()
+    try:
+        assert second.engine.is_short("t")
+        await second.engine.settle("t", progress=lambda name, message: None)
+        assert not second.engine.is_short("t")
+        assert pids[1] in second.pids() and len(second.pids()) == 2
+    finally:
+        await second.engine.stop_all()
+        await second.engine.close()
+
+
+async def test_settling_waits_for_a_restart_and_names_what_loops(stage: Stage) -> None:
+    await stage.engine.apply(stage.workload(f"test -e broken && exit 3; {SERVE}"))
+    os.kill(stage.pids()[0], signal.SIGKILL)
+    await until(lambda: stage.engine.statuses()[0].state != "ready")
+    told: list[tuple[str, str]] = []
+    await stage.engine.settle("t", progress=lambda name, message: told.append((name, message)))
+    assert stage.engine.statuses()[0].state == "ready"
+    assert told == [("web/v1", "waiting until it is ready again")]
+    (stage.home / "broken").touch()
+    os.kill(stage.pids()[0], signal.SIGKILL)
+    await until(lambda: stage.engine.statuses()[0].state != "ready")
+    with pytest.raises(NeverReady, match="exit code 3"):
+        await stage.engine.settle("t", progress=lambda name, message: None)

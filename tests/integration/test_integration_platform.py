@@ -478,6 +478,22 @@ def test_ctrl_c_takes_a_foreground_application_down(own: Product, tmp_path: Path
     assert own.status()["workloads"] == []
 
 
+@pytest.mark.parametrize("ended", ["killed", "told to keep everything"])
+def test_stopping_takes_down_what_an_ended_daemon_left(own: Product, tmp_path: Path, ended: str) -> None:
+    folder = app(tmp_path, "app: left\nservices:\n  web: {run: python server.py, public: /}\n")
+    own.aic("up", "-d", str(folder))
+    port = own.ingress
+    if ended == "killed":
+        _kill_daemon(own)
+    else:
+        own.aic("server", "stop", "--keep")
+    assert get(port)[0] == 200
+    own.aic("server", "stop")
+    assert marked(own) == []
+    assert fails(own, "ps")[0] == 3
+    assert "no daemon runs" in fails(own, "server", "stop")[1]
+
+
 def test_random_interleavings_leave_no_orphan_and_state_that_equals_reality(tmp_path: Path) -> None:
     """The short twin of the property test on the fast target: real processes, a real daemon that is killed."""
     seed = random.randrange(2**32)
@@ -488,16 +504,18 @@ def test_random_interleavings_leave_no_orphan_and_state_that_equals_reality(tmp_
         for turn in range(14):
             wish = {name: dice.randrange(3) for name in dice.sample(["a", "b", "c"], k=dice.randrange(1, 4))}
             app(folder, _file(wish, marker))
-            verb = dice.choice(["up", "up", "kill", "down", "rollback", "kill replica"])
+            verb = dice.choice(["up", "up", "kill", "down", "rollback", "kill replica", "kill both"])
             if verb == "kill":
                 thread = threading.Thread(target=fails, args=(made, "up", "-d", str(folder)))
                 thread.start()
                 time.sleep(dice.random() * 0.6)
                 _kill_daemon(made)
                 thread.join()
-            elif verb == "kill replica":
+            elif verb in ("kill replica", "kill both"):
                 made.aic("server", "start")
                 pids = [pid for r in made.status()["workloads"] for pid in r["pids"]]
+                if verb == "kill both":
+                    _kill_daemon(made)
                 if pids:
                     os.kill(dice.choice(pids), signal.SIGKILL)
             else:

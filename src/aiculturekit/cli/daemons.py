@@ -30,6 +30,11 @@ def ensure() -> Client:
         return _started(folder)
 
 
+def has_left_things() -> bool:
+    """Whether a daemon of this home ended without taking everything down: by a crash, or because it was told to keep it."""
+    return (home() / "daemon.json").exists() and not is_alive()
+
+
 def is_alive() -> bool:
     """Whether the daemon that daemon.json names is a process that runs."""
     try:

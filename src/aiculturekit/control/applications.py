@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,7 @@ class Applications:
             outcome = await self._pipeline.apply(change, emit=emit)
             if outcome.steps:
                 await self._snapshot(change.sources)
+            await self._engine.settle(application.app, progress=_progress(emit))
             return outcome.release
 
         return self._operations.start(application.app, verb="up", author=author, work=work)
@@ -195,6 +196,10 @@ class Applications:
             say("no application {app} is up", app=app),
             hint=say("`aic up DIRECTORY` brings one up; `aic ps` lists them"),
         )
+
+
+def _progress(emit: Emit) -> Callable[[str, str], None]:
+    return lambda name, message: emit("progress", {"workload": name, "message": message})
 
 
 def _named(file: Path) -> Path:

@@ -60,11 +60,12 @@ class Life:
 
     async def _heal(self, app: str, recorded: list[Document]) -> None:
         observed = {document.key for document in await self._target.observe(app)}
-        if {document.key for document in recorded} <= observed:
+        if {document.key for document in recorded} <= observed and not self._engine.is_short(app):
             return
 
         async def work(emit: Emit) -> None:
             await self._pipeline.restore(app, recorded, emit=emit)
+            await self._engine.settle(app, progress=lambda name, message: None)
 
         self._operations.start(app, verb="restore", author="platform", work=work)
 

@@ -23,6 +23,7 @@ Publish = Callable[[Key, tuple[int, ...]], Awaitable[None]]
 Progress = Callable[[str], None]
 DRAIN = 0.4
 """Seconds between taking a replica out of the data plane and asking it to stop: time for what is in flight."""
+_LOOK = 0.05
 
 _WORST: tuple[State, ...] = (
     "crash_loop",
@@ -58,10 +59,16 @@ class Group:
         instances = tuple(replica.instance() for replica in self.replicas)
         if not instances and self._last_run is not None:
             instances = (self._last_run,)
-        states = {instance.state for instance in instances}
+        return Status(self.wanted, self.state, instances)
+
+    @property
+    def state(self) -> State:
+        """The worst of its replicas' states."""
+        states = {replica.machine.state for replica in self.replicas}
+        if not states and self._last_run is not None:
+            states = {self._last_run.state}
         fallback: State = "ready" if self.wanted.replicas == 0 else "pending"
-        state = next((state for state in _WORST if state in states), fallback)
-        return Status(self.wanted, state, instances)
+        return next((state for state in _WORST if state in states), fallback)
 
     def adopt(self, workload: Workload, record: dict) -> None:  # type: ignore[type-arg]
         replica = self._new(workload, identifier=record["id"])
@@ -78,10 +85,18 @@ class Group:
             current = [replica for replica in self.replicas if replica.workload.revision == workload.revision]
             try:
                 await self._grow(workload, count=workload.replicas - len(current), tell=tell)
+                await self._see_ready(current, tell=tell)
             except BaseException:
                 self.wanted = before if self.replicas else workload
                 raise
             await self._settle_on(workload, current)
+
+    async def settle(self, *, tell: Progress) -> None:
+        """Wait until all of it is as wanted: replicas that are missing are started, those that start get their time.
+        Raises NeverReady where that does not come true."""
+        async with self._lock:
+            await self._grow(self.wanted, count=self.wanted.replicas - len(self.replicas), tell=tell)
+            await self._see_ready(self.replicas, tell=tell)
 
     async def restart(self, *, progress: Progress | None = None) -> None:
         """New processes of the same revision in place of all that run."""
@@ -128,18 +143,25 @@ class Group:
             await asyncio.shield(self._discard(fresh))
             raise
         if not all(well):
-            failed = next(replica for replica, good in zip(fresh, well, strict=True) if not good)
-            reason, tail = failed.machine.reason, logs.last_lines(failed.log_file)
+            failure = _never_ready(next(r for r, good in zip(fresh, well, strict=True) if not good))
             await self._discard(fresh)
-            raise NeverReady(
-                say("{name} did not become ready: {reason}", name=f"{self.key.name} {self.key.version}", reason=reason),
-                tail=tail,
-                hint=_hint(reason),
-            )
+            raise failure
         for replica in fresh:
             replica.is_promoted = True
         await self.publish()
         tell(say("ready"))
+
+    async def _see_ready(self, replicas: Sequence[Replica], *, tell: Progress) -> None:
+        """Give replicas that were there before the time that a new one has, and raise NeverReady for one that loops."""
+        deadline = time.monotonic() + self.wanted.startup
+        waiting = [replica for replica in replicas if not replica.is_ready]
+        if waiting:
+            tell(say("waiting until it is ready again"))
+        for replica in waiting:
+            while not replica.is_ready and not replica.machine.is_gone:
+                if replica.machine.state == "crash_loop" or time.monotonic() > deadline:
+                    raise _never_ready(replica)
+                await asyncio.sleep(_LOOK)
 
     async def _discard(self, fresh: Sequence[Replica]) -> None:
         await asyncio.gather(*(replica.stop() for replica in fresh))
@@ -192,6 +214,15 @@ class Group:
 
     def _tell(self, replica: Replica, kind: str, message: str, level: Literal["info", "warning", "error"]) -> None:
         self._on_event(Event(time.time(), self.key, kind, message, level, replica.id))
+
+
+def _never_ready(replica: Replica) -> NeverReady:
+    key, reason = replica.workload.key, replica.machine.reason
+    return NeverReady(
+        say("{name} did not become ready: {reason}", name=f"{key.name} {key.version}", reason=reason),
+        tail=logs.last_lines(replica.log_file),
+        hint=_hint(reason),
+    )
 
 
 def _hint(reason: str) -> str:

@@ -63,10 +63,10 @@ class Machine:
     def begin(self, now: float) -> list[Order]:
         return self._spawn(now)
 
-    def adopt(self, now: float) -> list[Order]:
-        """A process of an earlier daemon, which was serving: it counts as ready until a probe says otherwise. A job serves nothing."""
+    def adopt(self, now: float, *, has_served: bool) -> list[Order]:
+        """A process of an earlier daemon: one that was serving counts as ready until a probe says otherwise."""
         self.is_on_trial = False
-        if self.terms.is_job:
+        if self.terms.is_job or not has_served:
             self.state, self.deadline = "starting", now + self.terms.startup
             return []
         self.state, self.deadline, self._ready_since = "ready", None, now

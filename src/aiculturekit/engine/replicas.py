@@ -67,7 +67,7 @@ class Replica:
         self.created: float | None = None
         self.port: int | None = None
         self.started_at: float | None = None
-        self.is_promoted = False
+        self.is_promoted = self.has_served = False
         self._last_probe = ""
         self._around, self._on_change = around, on_change
         self._inbox: asyncio.Queue[Callable[[], list[Order]]] = asyncio.Queue()
@@ -95,9 +95,10 @@ class Replica:
     def adopt(self, record: dict[str, Any]) -> None:
         """Take over the process of an earlier daemon."""
         self.pid, self.created, self.port = record["pid"], record["created"], record["port"]
-        self.started_at, self.is_promoted = time.time(), True
+        self.started_at, self.is_promoted, self.has_served = time.time(), True, record["has_served"]
         self._task = asyncio.create_task(
-            self._live(lambda: self.machine.adopt(time.monotonic())), name=f"replica {self.id}"
+            self._live(lambda: self.machine.adopt(time.monotonic(), has_served=self.has_served)),
+            name=f"replica {self.id}",
         )
         self._watch_process()
 
@@ -152,6 +153,7 @@ class Replica:
                 "created": self.created,
                 "port": self.port,
                 "log": str(self.log_file),
+                "has_served": self.has_served,
                 "workload": as_record(self.workload),
             }
         )
@@ -190,6 +192,8 @@ class Replica:
                     host.signal_group(self.pid or 0, signal.SIGKILL)
                 case "publish":
                     self._settled.set()
+                    self.has_served = True
+                    await self.record()
                     await self._on_change(self, "publish")
                 case "withdraw":
                     await self._on_change(self, "withdraw")

@@ -15,10 +15,12 @@ from aiculturekit.state.schema import replicas
 
 @relaxed
 def put(connection: Connection, record: Mapping[str, Any]) -> None:
-    """Write `{"id", "app", "name", "version", "revision", "release", "pid", "created", "port", "log", "workload"}`,
+    """Write `{"id", "app", "name", "version", "revision", "release", "pid", "created", "port", "log", "has_served",
+    "workload"}`,
     all of it.
 
-    `created` is the process's start in seconds since the epoch, `workload` plain JSON from which it can be run again.
+    `created` is the process's start in seconds since the epoch, `has_served` whether it ever became ready,
+    `workload` plain JSON from which it can be run again.
     """
     rows.put(connection, replicas, key={"id": record["id"]}, values={k: v for k, v in record.items() if k != "id"})
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    Boolean,
     Column,
     Dialect,
     Double,
@@ -136,6 +137,7 @@ replicas = Table(
     Column("created", Double),
     Column("port", Integer),
     Column("log", Words),
+    Column("has_served", Boolean, nullable=False),
     Column("workload", JSON, nullable=False),
 )
 

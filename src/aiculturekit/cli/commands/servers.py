@@ -13,7 +13,7 @@ from aiculturekit.cli import daemons, outputs
 from aiculturekit.cli.clients import Client, home
 from aiculturekit.cli.commands import looks
 from aiculturekit.cli.options import Json
-from aiculturekit.errors import Failed, Unreachable
+from aiculturekit.errors import Failed
 from aiculturekit.language import say
 
 
@@ -54,13 +54,12 @@ def stop(
     keep: Annotated[bool, typer.Option("--keep", help=say("Leave applications and Envoy serving."))] = False,
     as_json: Json = False,
 ) -> None:
-    try:
-        client = Client.of_home()
-    except Unreachable:
-        if daemons.is_alive():
-            raise
+    if daemons.has_left_things() and not keep:
+        daemons.ensure()
+    if not daemons.is_alive():
         _done(as_json, say("no daemon runs for {home}", home=home()))
         return
+    client = Client.of_home(any_version=True)
     pid = client.get("status")["daemon"]["pid"]
     client.post("shutdown", {"stop_workloads": not keep})
     deadline = time.monotonic() + 60

@@ -111,6 +111,7 @@ def _replicas_and_changes() -> None:
         sa.Column("created", sa.Double),
         sa.Column("port", sa.Integer),
         sa.Column("log", sa.Text),
+        sa.Column("has_served", sa.Boolean, nullable=False),
         sa.Column("workload", sa.JSON, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_replicas"),
     )
