@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -74,6 +75,10 @@ def stop(
 
 
 def _runs(pid: int) -> bool:
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(
+            pid, os.WNOHANG
+        )  # it may be this process's own child: a dead one counts as running until it is waited for
     try:
         os.kill(pid, 0)
     except OSError:
