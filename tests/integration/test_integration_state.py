@@ -79,7 +79,16 @@ def _outdated(number: int, at: int) -> tuple[str, str] | None:
 
 def _record(number: int, at: int) -> dict[str, Any]:
     words = dict.fromkeys(("app", "name", "version", "revision", "log"), "x")
-    return {"id": f"{at}", **words, "release": number, "pid": number, "created": 1.5, "port": 1, "workload": {}}
+    return {
+        "id": f"{at}",
+        **words,
+        "release": number,
+        "pid": number,
+        "created": 1.5,
+        "port": 1,
+        "has_served": False,
+        "workload": {},
+    }
 
 
 async def test_what_was_acknowledged_survives_kill_9_again_and_again(tmp_path: Path) -> None:
