@@ -465,7 +465,11 @@ def test_ctrl_c_takes_a_foreground_application_down(own: Product, tmp_path: Path
         "PYTHONUNBUFFERED": "1",
     }
     shell = subprocess.Popen(
-        [sys.executable, "-m", "aiculturekit", "up", str(folder)], env=environment, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "aiculturekit", "up", str(folder)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a test run in the background ignores it
     )
     assert shell.stdout is not None
     for line in shell.stdout:

@@ -262,3 +262,15 @@ def test_a_broken_copy_of_a_good_file_gives_an_application_or_problems(at: int, 
     text = (ROOT / "examples" / "shop" / "aic.yaml").read_text()
     at %= len(text)
     only_ours(text[:at] + put + text[at + cut :])
+
+
+def test_an_unknown_key_does_not_hide_the_other_mistakes() -> None:
+    text = "app: a\nservices:\n  web: {run: x, neds: [y], needs: [datbase]}\nresources:\n  database: {type: sqlite}\n"
+    assert [(line, path) for line, path, _, _ in problems(text)] == [
+        (3, "services.web.neds"),
+        (3, "services.web.needs.0"),
+    ]
+
+
+def test_what_a_misspelled_key_leaves_missing_is_not_said_twice() -> None:
+    assert [path for _, path, _, _ in problems("app: a\nservices:\n  web: {runn: x}\n")] == ["services.web.runn"]

@@ -16,7 +16,7 @@ from aiculturekit.engine.supervisor import Engine
 from aiculturekit.engine.workloads import Key
 from aiculturekit.errors import Mistake, NotFound, Unsupported
 from aiculturekit.language import say
-from aiculturekit.plan import holds, resources
+from aiculturekit.plan import holds, resources, weighing
 from aiculturekit.plan.documents import Document
 from aiculturekit.plan.steps import Step
 from aiculturekit.spec import load
@@ -93,7 +93,7 @@ class Applications:
     async def shift(self, app: str, *, service: str, weights: Mapping[str, float], author: str) -> Operation:
         """Send `weights` percent of the service's requests to each version, until the file says something new."""
         route = self._find(app, ("route", service))
-        value = _completed(service, weights, current=route.body["weights"])
+        value = weighing.completed(service, weights, current=route.body["weights"])
         text = ", ".join(f"{version} {weight:g}%" for version, weight in value.items())
         return self._adjust(
             app, [("route", service)], value=value, verb="traffic", reason=f"{service}: {text}", author=author
@@ -256,22 +256,3 @@ def _release_to_return_to(connection: Any, app: str, *, number: int | None, curr
             hint=say("`aic releases {app}` lists them", app=app),
         )
     return found
-
-
-def _completed(service: str, weights: Mapping[str, float], *, current: Mapping[str, float]) -> dict[str, float]:
-    """The weights with the versions that were not named sharing the rest, in proportion to what they have now."""
-    if unknown := sorted(set(weights) - set(current)):
-        raise NotFound(
-            say("{service} has no version {version}", service=service, version=", ".join(unknown)),
-            hint=say("it has {known}", known=", ".join(current)),
-        )
-    rest = 100 - sum(weights.values())
-    unnamed = {version: weight for version, weight in current.items() if version not in weights}
-    if any(weight < 0 for weight in weights.values()) or rest < -0.01 or (rest > 0.01 and not unnamed):
-        raise Mistake(
-            say("{service}: the weights add up to {total:g}%, not 100%", service=service, total=100 - rest),
-            hint=say("name every version, or leave one out and it gets the rest"),
-        )
-    shares = sum(unnamed.values())
-    spread = {v: round(rest * (weight / shares if shares else 1 / len(unnamed)), 2) for v, weight in unnamed.items()}
-    return {version: float(weights.get(version, spread.get(version, 0.0))) for version in current}

@@ -91,7 +91,12 @@ def _needs(file: File, section: str, name: str, workload: Runnable) -> Iterator[
         if need.kind == "services" and need.name == name and section == "services":
             yield (*path, at), say("{name} needs itself", name=name), say("leave it out")
         elif need.name not in known:
-            yield (*path, at), *_nothing(need.kind, need.name, known)
+            elsewhere = {n: f"{s}/{n}" for s in ("resources", "topics", "functions") for n in getattr(file, s)}
+            near = get_close_matches(need.name, [*known, *elsewhere], 1, 0.5)
+            message, hint = _nothing(need.kind, need.name, known)
+            if near and near[0] in elsewhere:
+                hint = say("did you mean {near}?", near=elsewhere[near[0]])
+            yield (*path, at), message, hint
     yield from _collisions(path, workload)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from difflib import get_close_matches
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
@@ -42,7 +43,7 @@ def explain(path: str = "") -> Manual:
     for part in [part for part in path.split(".") if part]:
         known = {f.alias or name: f for name, f in model.model_fields.items()}
         if part not in known:
-            if not is_named:  # a name of the user's own
+            if not is_named and not get_close_matches(part, list(known), 1, 0.8):  # a name of the user's own
                 is_named = True
                 continue
             raise _unknown(path, part, list(known))

@@ -9,7 +9,8 @@ finish    versions, weights and directories filled in
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
@@ -57,10 +58,13 @@ def parse(
     chosen = environment or DEFAULT
     _check_environment(value, environment, file, places)
     whole, kept = overlays.merged(value, places, environment=chosen)
-    model = _validated(whole, file, kept)
+    model, unknown = _validated(whole, file, kept)
     found = list(checks.findings(model, directory=file.resolve().parent))
-    problems = [
-        complaints.problem(path, message, hint=hint, file=str(file), places=kept) for path, message, hint in found
+    beside = {problem.path.rpartition(".")[0] for problem in unknown}
+    problems = unknown + [
+        complaints.problem(path, message, hint=hint, file=str(file), places=kept)
+        for path, message, hint in found
+        if ".".join(map(str, path)) not in beside  # what is missing there is most likely the misspelled key
     ]
     model, unset = _with_variables(model, variables, file=str(file), places=kept)
     if problems or unset:
@@ -68,12 +72,30 @@ def parse(
     return _finished(model, file=file, environment=chosen, text=data.decode("utf-8-sig"), places=kept)
 
 
-def _validated(value: Mapping[str, Any], file: Path, places: overlays.Places) -> File:
+def _validated(value: Mapping[str, Any], file: Path, places: overlays.Places) -> tuple[File, list[Problem]]:
+    """The model, and the unknown keys below the top level: without them the rest can be checked all the same."""
     try:
-        return File.model_validate(value)
+        return File.model_validate(value), []
     except ValidationError as error:
-        found = complaints.problems(error, root=File, file=str(file), places=places)
-        raise SpecError(_ordered(list(found))) from None
+        found = _ordered(list(complaints.problems(error, root=File, file=str(file), places=places)))
+        unknown = [detail["loc"] for detail in error.errors() if detail["type"] == "extra_forbidden"]
+        if len(unknown) < len(found) or any(len(path) == 1 for path in unknown):
+            raise SpecError(found) from None
+    try:
+        return File.model_validate(_without(value, unknown)), found
+    except (ValidationError, LookupError, TypeError):
+        raise SpecError(found) from None
+
+
+def _without(value: Mapping[str, Any], paths: Sequence[tuple[int | str, ...]]) -> dict[str, Any]:
+    """A copy without the keys at `paths`. Raises LookupError where a path does not lead through the value."""
+    copied = copy.deepcopy(dict(value))
+    for *parents, last in paths:
+        inner: Any = copied
+        for parent in parents:
+            inner = inner[parent]
+        del inner[last]
+    return copied
 
 
 def _check_environment(value: Mapping[str, Any], environment: str | None, file: Path, places: overlays.Places) -> None:
@@ -174,6 +196,6 @@ def _finished_service(service: Service, directory: Path) -> Service:
 
 
 def _placed(workload: T, directory: Path) -> T:
-    copy = workload.model_copy()
-    copy._directory = directory.resolve()
-    return copy
+    placed = workload.model_copy()
+    placed._directory = directory.resolve()
+    return placed

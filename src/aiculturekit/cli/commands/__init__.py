@@ -26,13 +26,19 @@ def application() -> Any:
             name = command.__name__.rstrip("_").replace("_", "-")
             app.command(name, help=module.HELP[name]())(command)
     app.add_typer(servers.group(), name="server")
-    app.callback()(_version)
+    app.callback()(_options)
     return app
 
 
-def _version(
-    version: bool = typer.Option(False, "--version", help=say("Show the version and exit."), is_eager=True),
-) -> None:
-    if version:
+def _show_version(wanted: bool) -> None:
+    if wanted:
         print(f"aic {__version__}")
         raise typer.Exit
+
+
+def _options(
+    version: bool = typer.Option(
+        False, "--version", help=say("Show the version and exit."), is_eager=True, callback=_show_version
+    ),
+) -> None:
+    """What can stand before a command."""

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from aiculturekit.console import answers
+
+APP = {"app": "shop", "state": "serving", "ready": 2, "workloads": 2}
+
+
+def row(name: str = "web", **more: Any) -> dict[str, Any]:
+    return {"name": name, "kind": "service", "version": "v1", "state": "ready", "reason": "", "error_rate": 0.0, **more}
+
+
+@pytest.mark.parametrize(
+    ("app", "rows", "refusals", "kind", "step"),
+    [
+        (APP, [row()], [], "ok", ""),
+        (APP | {"state": "down"}, [], [], "info", ""),
+        (APP | {"state": "failed"}, [], [], "bad", "See why"),
+        (APP | {"state": "starting"}, [row(state="starting")], [], "info", ""),
+        (APP, [row(), row("pay", state="crash_loop", reason="exit 1")], [], "bad", "Open pay"),
+        (APP, [row(error_rate=0.2), row("pay", error_rate=0.5)], [], "warn", "Show its logs"),
+        (APP, [row()], [{"message": "a called b"}], "warn", "See what would allow them"),
+        (APP, [row("job", kind="job", state="failed")], [], "ok", ""),
+    ],
+)
+def test_the_worst_is_said_first_with_where_to_look(
+    app: dict[str, Any], rows: list[dict[str, Any]], refusals: list[dict[str, Any]], kind: str, step: str
+) -> None:
+    answer = answers.of_app(app, rows, refusals)
+    assert (answer.kind, answer.step) == (kind, step)
+
+
+def test_the_version_that_fails_most_is_named() -> None:
+    answer = answers.of_app(APP, [row(error_rate=0.2), row("pay", version="v2", error_rate=0.5)], [])
+    assert "pay v2" in answer.detail and "50.0%" in answer.detail
+
+
+def test_the_tiles_count_what_enters_once() -> None:
+    edges = [
+        {"source": "ingress", "rate": 30.0, "error_rate": 0.0, "p95_ms": 4.0},
+        {"source": "ingress", "rate": 10.0, "error_rate": 0.2, "p95_ms": 9.0},
+        {"source": "web", "rate": 500.0, "error_rate": 1.0, "p95_ms": 100.0},
+    ]
+    made = answers.figures([row(memory_bytes=10), row(memory_bytes=None)], edges)
+    assert made == {"rate": 40.0, "error_rate": pytest.approx(0.05), "p95_ms": 9.0, "memory_bytes": 10}
+    assert answers.figures([], []) == {"rate": 0, "error_rate": 0.0, "p95_ms": None, "memory_bytes": None}
