@@ -10,6 +10,7 @@ from aiculturekit.cli.clients import Answered, Client
 from aiculturekit.cli.outputs import console
 from aiculturekit.language import say
 
+_RULES = ("access", "route")
 _SIGNS = {"started": "·", "done": "✓", "failed": "✗", "undone": "↩"}
 _STYLES = {"done": "green", "failed": "bold red", "undone": "yellow"}
 
@@ -17,25 +18,36 @@ _STYLES = {"done": "green", "failed": "bold red", "undone": "yellow"}
 def follow(client: Client, operation: Mapping[str, Any], *, quiet: bool = False) -> dict[str, Any]:
     """The operation as it ended. Raises the error that it ended with. `quiet` shows nothing."""
     ended: dict[str, Any] = dict(operation)
+    rules = 0
     for kind, payload in client.events(f"operations/{operation['id']}/events"):
         if kind == "done":
             ended = payload
+        elif kind == "step" and payload["kind"] in _RULES and payload["state"] == "done":
+            rules += 1
         elif not quiet:
             _show(kind, payload)
+    if rules and not quiet:
+        _line(
+            "done", say("mesh rules"), say("{count} changes: who may call whom, and which version answers", count=rules)
+        )
     if ended.get("error"):
         raise Answered(ended["error"])
     return ended
 
 
-def _show(kind: str, payload: Mapping[str, Any]) -> None:
+def _line(state: str, what: str, why: str) -> None:
     from rich.text import Text
 
+    sign = Text(f"  {_SIGNS[state]} ", style=_STYLES.get(state, ""))
+    console().print(sign + Text(what) + Text(f"  {why}", style="bright_black"))
+
+
+def _show(kind: str, payload: Mapping[str, Any]) -> None:
     state = payload.get("state", "")
     if kind == "step" and state != "started":
-        sign = Text(f"  {_SIGNS[state]} ", style=_STYLES.get(state, ""))
-        what = Text(f"{payload['kind']} {payload['name']}")
-        console().print(sign + what + Text(f"  {payload['why']}", style="bright_black"))
+        _line(state, f"{payload['kind']} {payload['name']}", payload["why"])
     elif kind == "progress" and payload["message"] and sys.stdout.isatty():
-        console().print(Text(f"    {payload['workload']}: {payload['message']}", style="bright_black"), soft_wrap=True)
+        text = f"    {payload['workload']}: {payload['message']}"
+        console().print(text, style="bright_black", markup=False, highlight=False, soft_wrap=True)
     elif kind == "progress" and payload["message"] not in (say("starting"), say("ready")):
         console().print(f"    {payload['workload']}: {payload['message']}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from aiculturekit.errors import AicError
 from aiculturekit.language import say
@@ -15,6 +15,10 @@ _COLOURS = {
     "building": "cyan", "scheduled": "cyan", "unready": "yellow", "backoff": "yellow", "warning": "yellow", "degraded": "yellow",
     "undone": "yellow", "crash_loop": "red", "failed": "red", "error": "red", "down": "bright_black", "superseded": "bright_black",
 }  # fmt: skip
+
+_PROSE = ("reason", "message", "hint", "why", "text", "what")
+_OPTIONAL = ("reason", "app")
+"""Columns that fold where the terminal is narrow, and those that are left out when no row has anything to say in them."""
 
 
 def print_json(value: Any) -> None:
@@ -43,11 +47,15 @@ def table(columns: Sequence[tuple[str, str]], rows: Iterable[Mapping[str, Any]])
     from rich.table import Table
     from rich.text import Text
 
+    listed = list(rows)
+    shown = [(key, heading) for key, heading in columns if key not in _OPTIONAL or any(row.get(key) for row in listed)]
     made = Table(box=None, pad_edge=False, header_style="bright_black", padding=(0, 2, 0, 0))
-    for key, heading in columns:
-        made.add_column(heading, justify="right" if key.endswith(">") else "left", overflow="fold")
-    for row in rows:
-        cells = [cell(row.get(key.rstrip(">"))) for key, _ in columns]
+    for key, heading in shown:
+        is_prose = key in _PROSE
+        justify: Literal["left", "right"] = "right" if key.endswith(">") else "left"
+        made.add_column(heading, justify=justify, overflow="fold" if is_prose else "ellipsis", no_wrap=not is_prose)
+    for row in listed:
+        cells = [cell(row.get(key.rstrip(">"))) for key, _ in shown]
         styles = ["bold" if at == 0 else _COLOURS.get(text, "") for at, text in enumerate(cells)]
         made.add_row(*(Text(text, style=style) for text, style in zip(cells, styles, strict=True)))
     return made

@@ -25,6 +25,7 @@ from aiculturekit.state.releases import Release
 from aiculturekit.targets.local import Local, data
 
 SECRET = re.compile(r"pass|secret|token|key|credential|private|dsn", re.I)
+_RANK = ("service", "job", "resource")
 _URL_PASSWORD = re.compile(r"(?<=://)([^:/@\s]+):([^@/\s]+)@")
 
 
@@ -136,7 +137,7 @@ class Views:
         return ingress if self._target.is_bare(app) else ingress.replace("127.0.0.1", f"{app}.localhost")
 
     def _of_app(self, app: str) -> list[dict[str, Any]]:
-        """One row a workload version, in the order of the file; resources are rows too."""
+        """One row a workload version: services, then jobs, then resources, each by name."""
         edges = self._observations.edges(app)
         rows = []
         for document in self._target.in_force(app):
@@ -144,7 +145,7 @@ class Views:
                 rows.append(self._row(app, document, edges))
             elif document.kind == "resource":
                 rows.append(_resource_row(app, document, is_there=data.is_there(self._home, app, document)))
-        return rows
+        return sorted(rows, key=lambda row: (_RANK.index(row["kind"]), row["name"], row["version"]))
 
     def _row(self, app: str, document: Document, edges: Sequence[Edge]) -> dict[str, Any]:
         name, _, version = document.name.partition("/")
