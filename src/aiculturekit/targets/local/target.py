@@ -17,7 +17,7 @@ from aiculturekit.engine.workloads import Key, Status, Workload
 from aiculturekit.errors import HostTrouble, Problem
 from aiculturekit.language import say
 from aiculturekit.mesh.meshes import Mesh
-from aiculturekit.plan.documents import Document
+from aiculturekit.plan.documents import RANKS, Document
 from aiculturekit.plan.steps import Step
 from aiculturekit.spec.models import Application
 from aiculturekit.targets.local import checks, data, launches, nodes
@@ -71,7 +71,8 @@ class Local:
         ]
 
     def in_force(self, app: str) -> list[Document]:
-        return list(self._documents.get(app, {}).values())
+        """By rank and name: the order in which steps happened to end says nothing."""
+        return sorted(self._documents.get(app, {}).values(), key=lambda d: (RANKS[d.kind], d.name))
 
     def apps(self) -> list[str]:
         """The applications with anything in force, in the order in which they came up."""

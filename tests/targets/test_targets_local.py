@@ -1,0 +1,53 @@
+"""The local target over a mesh that only remembers; the real one is in tests/integration."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from pathlib import Path
+from typing import Any
+
+from aiculturekit.plan.documents import Document
+from aiculturekit.plan.steps import Step
+from aiculturekit.targets.local import Local
+
+
+class Remembers:
+    """Ports and a mesh in one: both only have to answer."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, int] = {}
+        self.nodes: list[Any] = []
+        self._next = itertools.count(20000)
+
+    async def ensure(self, names: list[str]) -> dict[str, int]:
+        for name in names:
+            self.held.setdefault(name, next(self._next))
+        return self.held
+
+    async def apply(self, node: Any) -> None:
+        self.nodes.append(node)
+
+
+def local(around: Any) -> Local:
+    return Local(
+        home=Path("/nowhere"),
+        engine=around,
+        mesh=around,
+        ports=around,
+        scheduler=around,
+        inherited={},
+        ingress_port=8080,
+    )
+
+
+async def test_what_is_in_force_is_listed_in_one_order_however_it_came_about() -> None:
+    access = [Document("access", name, {"callers": [], "versions": ["v1"], "protocol": "http"}) for name in "abc"]
+    ingress = Document("ingress", "/", {"service": "a"})
+    wanted = [("access", "a"), ("access", "b"), ("access", "c"), ("ingress", "/")]
+    for seed in range(5):
+        target = local(Remembers())
+        for document in random.Random(seed).sample([*access, ingress], k=4):
+            step = Step("create", document, why="new")
+            await target.perform("app", step=step, release=1, progress=lambda name, message: None)
+        assert [document.key for document in target.in_force("app")] == wanted
