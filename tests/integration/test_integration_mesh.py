@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from aiculturekit.mesh.meshes import Mesh
-from aiculturekit.mesh.nodes import Breaker, Match, Node, Retries, Service
+from aiculturekit.mesh.nodes import Node, Service
+from aiculturekit.mesh.rules import Breaker, Match, Pattern, Retries, Traffic
 
 _FILE = Path(__file__).parent.parent / "mesh" / "stages.py"
 _SPEC = importlib.util.spec_from_file_location("aic_mesh_stages", _FILE)
@@ -119,7 +120,7 @@ async def handshake(port: int, secret: Path | None, folder: Path) -> int:
 
 async def test_versions_share_by_weight_and_a_match_claims_its_own(mesh: Mesh, stage: Any) -> None:
     async with stages.Replica("one") as one, stages.Replica("two") as two:
-        beta = Match(headers={"x-beta": "true"})
+        beta = Match(header={"x-beta": Pattern(exact="true")})
         await mesh.apply(stage.node(versions=stage.split(90, 10, beta)))
         await stages.publish(mesh, "orders", one)
         await stages.publish(mesh, "orders", two, version="v2")
@@ -198,14 +199,14 @@ async def test_a_tcp_service_is_piped_for_those_who_need_it(mesh: Mesh, stage: A
 
 async def test_timeout_retries_and_breaker_are_kept(mesh: Mesh, stage: Any) -> None:
     async with stages.Replica("orders") as orders:
-        await mesh.apply(stage.node(timeout=0.1, retries=Retries(attempts=2, on="5xx")))
+        await mesh.apply(stage.node(traffic=Traffic(timeout=0.1, retries=Retries(attempts=2, on="5xx"))))
         await stages.publish(mesh, "orders", orders)
         slow = await stages.get(stage.ports["gw-orders"], "/slow")
         assert slow.status == 504
         orders.seen = 0
         assert (await stages.get(stage.ports["gw-orders"], "/fail")).status == 500
         assert orders.seen == 3
-        await mesh.apply(stage.node(retries=Retries(), breaker=Breaker(errors=0.5, over=0.3)))
+        await mesh.apply(stage.node(traffic=Traffic(retries=Retries(), breaker=Breaker(errors=50, over=0.3))))
         client = stages.Client(stage.ports["gw-orders"])
         for _ in range(100):
             answer = await client.get("/fail")

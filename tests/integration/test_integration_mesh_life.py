@@ -17,7 +17,8 @@ import pytest
 from aiculturekit.errors import Failed, HostTrouble
 from aiculturekit.mesh import processes
 from aiculturekit.mesh.meshes import Mesh
-from aiculturekit.mesh.nodes import Match, Node
+from aiculturekit.mesh.nodes import Node
+from aiculturekit.mesh.rules import Match, Pattern, Traffic
 
 _FILE = Path(__file__).parent.parent / "mesh" / "stages.py"
 _SPEC = importlib.util.spec_from_file_location("aic_mesh_stages", _FILE)
@@ -69,7 +70,9 @@ async def test_swaps_weights_workloads_and_certificates_change_without_a_failed_
                 await stages.publish(mesh, "orders", *((a, c), (c,), (a,))[turn % 3])
                 took.append(time.monotonic() - begun)
             for turn in range(100):
-                await mesh.apply(stage.node(versions=stage.split(100 - turn, turn), timeout=2.0 + turn))
+                await mesh.apply(
+                    stage.node(versions=stage.split(100 - turn, turn), traffic=Traffic(timeout=2.0 + turn))
+                )
             for turn in range(6):
                 node = stage.node(versions=stage.split(50, 50), callers=("gw", "orders") if turn % 2 else ("gw",))
                 smaller = Node(stage.ports["ingress"], node.services[:2], node.callers[:1], node.entries)
@@ -145,7 +148,7 @@ async def test_what_envoy_refuses_is_put_back_with_its_own_words(mesh: Mesh, sta
         await stages.publish(mesh, "orders", orders)
         good = mesh._updates.on_disk()
         with pytest.raises(Failed, match=r"refused its new configuration: .*HeaderMatcher"):
-            await mesh.apply(stage.node(versions=stage.split(50, 50, Match(headers={"bad\nname": "x"}))))
+            await mesh.apply(stage.node(versions=stage.split(50, 50, Match(header={"bad\nname": Pattern(exact="x")}))))
         assert mesh._updates.on_disk() == good
         assert (await stages.get(stage.ports["gw-orders"])).status == 200
 
@@ -188,7 +191,7 @@ async def test_the_next_daemon_takes_over_the_running_envoy(tmp_path: Path, stag
             assert second.pid == pid and second.holds(stage.ports["ingress"]) and not second.holds(1)
             async with stages.Load(stage.ports["gw-orders"], clients=2) as load:
                 await second.apply(stage.node())  # before the engine has published anything
-                await second.apply(stage.node(timeout=3.0))
+                await second.apply(stage.node(traffic=Traffic(timeout=3.0)))
                 await stages.until(lambda: load.done > 50)
             assert load.failed == []
         finally:
@@ -208,7 +211,7 @@ async def test_an_unrecorded_envoy_of_ours_gives_way(tmp_path: Path, stage: Any)
     try:
         assert second.pid != pid
         await stages.until(lambda: not is_alive(pid))
-        await second.apply(stage.node(timeout=4.0))
+        await second.apply(stage.node(traffic=Traffic(timeout=4.0)))
     finally:
         await second.stop()
 

@@ -43,7 +43,8 @@ def test_the_reference_application_loads() -> None:
     payment = app.services["payment-service"]
     assert {name: v.weight for name, v in payment.versions.items()} == {"v1": 90.0, "v2": 10.0}
     assert payment.versions["v2"].directory.name == "payment_v2"
-    assert payment.versions["v2"].match is not None and payment.versions["v2"].match.header == {"x-beta": "true"}
+    assert payment.versions["v2"].match is not None
+    assert payment.versions["v2"].match.header["x-beta"].exact == "true"
     assert [str(ref) for ref in app.protect] == ["resources/orders-db"]
 
 
@@ -274,3 +275,86 @@ def test_an_unknown_key_does_not_hide_the_other_mistakes() -> None:
 
 def test_what_a_misspelled_key_leaves_missing_is_not_said_twice() -> None:
     assert [path for _, path, _, _ in problems("app: a\nservices:\n  web: {runn: x}\n")] == ["services.web.runn"]
+
+
+TRAFFIC = """\
+app: shop
+services:
+  web: {run: python web.py, public: /, needs: [{orders: read}, {pay: [GET /bills*, POST]}]}
+  pay: {run: python pay.py}
+  orders:
+    run: python orders.py
+    traffic:
+      retries: {attempts: 2, budget: 20%}
+      breaker: {consecutive: 5, over: 5s}
+      limit: [100/s, {requests: 5, per: 1m, by: {header: X-Api-Key}}]
+      balance: {cookie: user}
+      sticky: session
+      mirror: v2
+      fault: {abort: 503, share: 10%, when: {header: {x-fault: "1"}}}
+      headers: {request: {set: {x-from: shop}, remove: x-debug}}
+      cors: https://shop.example
+      max_body: 1Mi
+      routes:
+        - match: {path: /old}
+          redirect: /new
+        - match: {path: {regex: "/r/[0-9]+"}, method: GET, cookie: {lab: {present: true}}, query: {page: "1"}}
+          rewrite: /rest
+          version: v2
+          limit: 10/m
+    versions: {v1: {weight: 90%}, v2: {match: {path: /beta}}}
+"""
+
+
+def test_traffic_rules_have_short_and_long_forms(tmp_path: Path) -> None:
+    app = load.parse(TRAFFIC, file=tmp_path / "aic.yaml")
+    traffic = app.services["orders"].traffic
+    assert traffic.breaker is not None and (traffic.breaker.errors, traffic.breaker.consecutive) == (None, 5)
+    assert [(limit.requests, limit.per, limit.by) for limit in traffic.limit] == [
+        (100, 1.0, "all"),
+        (5, 60.0, "header x-api-key"),
+    ]
+    assert (traffic.balance.policy, traffic.balance.cookie) == ("hash", "user")
+    assert traffic.cors is not None and traffic.cors.origins == ("https://shop.example",)
+    assert traffic.headers.request.remove == ("x-debug",)
+    first, second = traffic.routes
+    assert first.redirect is not None and (first.redirect.to, first.redirect.status) == ("/new", 302)
+    assert second.rewrite is not None and second.rewrite.path == "/rest"
+    needs = {need.name: need.operations for need in app.services["web"].needs}
+    assert needs["orders"] == (("GET", ""), ("HEAD", ""), ("OPTIONS", ""))
+    assert needs["pay"] == (("GET", "/bills*"), ("POST", ""))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "path", "said"),
+    [
+        ("mirror: v2", "mirror: v3", "services.orders.traffic.mirror", "no version 'v3'"),
+        ("version: v2", "version: v9", "services.orders.traffic.routes.1.version", "no version 'v9'"),
+        ("{path: /beta}", '{path: {regex: ".*/b"}}', "services.orders.versions.v2.match", "cannot both hold"),
+        ("100/s,", "100/day,", "services.orders.traffic.limit.0", "is not a rate"),
+        ("redirect: /new", "redirect: new", "services.orders.traffic.routes.0.redirect", "right form"),
+        ("x-from: shop", "x-aic-door: shop", "services.orders.traffic.headers.request", "platform's own"),
+        ("{path: /beta}", "{claim: {role: beta}}", "services.orders.versions.v2.match", "access.jwt"),
+        ("[GET /bills*, POST]", "[pays]", "services.web.needs.1", "METHOD /path"),
+    ],
+)
+def test_what_traffic_rules_get_wrong_is_said_with_its_place(
+    tmp_path: Path, old: str, new: str, path: str, said: str
+) -> None:
+    assert old in TRAFFIC
+    with pytest.raises(SpecError) as caught:
+        load.parse(TRAFFIC.replace(old, new), file=tmp_path / "aic.yaml")
+    found = [problem for problem in caught.value.problems if problem.path.startswith(path)]
+    assert found and said in found[0].message + found[0].hint, caught.value.problems
+    assert found[0].line > 1
+
+
+def test_a_key_set_must_be_there_and_be_one(tmp_path: Path) -> None:
+    text = "app: a\nservices:\n  web:\n    run: x\n    public: /\n    access: {jwt: {issuer: me, jwks: keys.json}}\n"
+    with pytest.raises(SpecError, match="no file"):
+        load.parse(text, file=tmp_path / "aic.yaml")
+    (tmp_path / "keys.json").write_text("{}")
+    with pytest.raises(SpecError, match="key set"):
+        load.parse(text, file=tmp_path / "aic.yaml")
+    (tmp_path / "keys.json").write_text('{"keys": []}')
+    load.parse(text, file=tmp_path / "aic.yaml")

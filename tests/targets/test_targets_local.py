@@ -42,7 +42,12 @@ def local(around: Any) -> Local:
 
 
 async def test_what_is_in_force_is_listed_in_one_order_however_it_came_about() -> None:
-    access = [Document("access", name, {"callers": [], "versions": ["v1"], "protocol": "http"}) for name in "abc"]
+    access = [
+        Document(
+            "access", name, {"callers": [], "versions": ["v1"], "operations": {}, "access": {}, "protocol": "http"}
+        )
+        for name in "abc"
+    ]
     ingress = Document("ingress", "/", {"service": "a"})
     wanted = [("access", "a"), ("access", "b"), ("access", "c"), ("ingress", "/")]
     for seed in range(5):

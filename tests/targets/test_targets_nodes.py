@@ -4,20 +4,24 @@ from typing import Any
 
 from aiculturekit.mesh.nodes import Node
 from aiculturekit.plan.documents import Document
-from aiculturekit.targets.local import nodes
+from aiculturekit.targets import nodes
 
 
 def workload(name: str, *needs: str, kind: str = "workload") -> Document:
-    listed = [{"kind": "services", "name": need, "verb": "call", "url": None} for need in needs]
+    listed = [{"kind": "services", "name": need, "verb": "call", "url": None, "operations": []} for need in needs]
     return Document(kind, name, {"needs": listed})
 
 
 def access(name: str, *callers: str, versions: tuple[str, ...] = ("v1",)) -> Document:
-    return Document("access", name, {"callers": list(callers), "versions": list(versions), "protocol": "http"})
+    return Document(
+        "access",
+        name,
+        {"callers": list(callers), "versions": list(versions), "operations": {}, "access": {}, "protocol": "http"},
+    )
 
 
 def route(name: str, **weights: float) -> Document:
-    body: dict[str, Any] = {"weights": weights, "matches": {}, "timeout": 2.0, "retries": {}, "breaker": {}}
+    body: dict[str, Any] = {"weights": weights, "matches": {}, "traffic": {"timeout": 2.0}}
     return Document("route", name, body)
 
 

@@ -158,10 +158,11 @@ class Applications:
 
     async def _change(self, application: Application, *, verb: str, reason: str, author: str) -> Change:
         digests = await threads.run(_digests, application)
+        files = await threads.run(_texts, application)
         return Change(
             app=application.app,
             verb=verb,
-            documents=resources.documents(application, sources=digests),
+            documents=resources.documents(application, sources=digests, files=files),
             author=author,
             reason=reason,
             environment=application.environment,
@@ -210,6 +211,10 @@ def _digests(application: Application) -> dict[str, str]:
     directories = {str(v.directory) for service in application.services.values() for v in service.versions.values()}
     directories |= {str(job.directory) for job in application.jobs.values()}
     return {directory: sources.digest(Path(directory)) for directory in sorted(directories)}
+
+
+def _texts(application: Application) -> dict[str, str]:
+    return {name: path.read_text(encoding="utf-8") for name, path in resources.named_files(application).items()}
 
 
 def _as_it_was(documents: Sequence[Document], *, sources: Mapping[str, str], store: Path) -> tuple[Document, ...]:

@@ -6,36 +6,11 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Literal
 
+from aiculturekit.mesh.rules import Access, Match, Traffic
+
+_TRAFFIC, _ACCESS = Traffic(), Access()
 INGRESS = "ingress"
 """The caller name under which the node's ingress enters an application; may not be the name of a workload."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Retries:
-    """`attempts` after the first, on `on` (Envoy's retry_on words); `per_try` seconds or None."""
-
-    attempts: int = 0
-    on: str = "connect-failure,refused-stream,reset-before-request"
-    per_try: float | None = None
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Breaker:
-    """Eject an endpoint when `errors` (0..1) of its answers within `over` seconds are 5xx; at most `max_requests` in
-    flight."""
-
-    errors: float = 0.5
-    over: float = 10.0
-    max_requests: int | None = None
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Match:
-    """All of these must hold. Headers are compared exactly; `path` is a prefix."""
-
-    headers: Mapping[str, str] = dataclasses.field(default_factory=dict, hash=False)
-    path: str | None = None
-    method: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -51,15 +26,16 @@ class Version:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Service:
-    """A workload that can be called. `callers` are the workloads allowed to (INGRESS among them where it is public)."""
+    """A workload that can be called. `callers` are the workloads allowed to (INGRESS among them where it is public); one that stands
+    in `operations` may only do these: (method or "", path or "" for all; a path that ends in * is a prefix)."""
 
     app: str
     name: str
     versions: tuple[Version, ...]
     callers: tuple[str, ...] = ()
-    timeout: float | None = 15.0
-    retries: Retries = Retries(attempts=1)
-    breaker: Breaker | None = None
+    operations: Mapping[str, tuple[tuple[str, str], ...]] = dataclasses.field(default_factory=dict, hash=False)
+    traffic: Traffic = _TRAFFIC
+    access: Access = _ACCESS
     protocol: Literal["http", "http2", "tcp"] = "http"
 
 

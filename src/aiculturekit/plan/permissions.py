@@ -34,3 +34,15 @@ def grants(application: Application) -> tuple[Grant, ...]:
 def callers(application: Application, *, service: str) -> tuple[str, ...]:
     """The workloads (and INGRESS) that may call the service, sorted."""
     return tuple(sorted({g.source for g in grants(application) if g.kind == "services" and g.target == service}))
+
+
+def operations(application: Application, *, service: str) -> dict[str, list[list[str]]]:
+    """Caller -> all that it may do with the service, [method, path] each, for callers that may not do everything."""
+    workloads = {**application.services, **application.jobs}
+    found = {
+        caller: [list(operation) for operation in need.operations]
+        for caller, workload in workloads.items()
+        for need in workload.needs
+        if (need.kind, need.name) == ("services", service) and need.operations
+    }
+    return dict(sorted(found.items()))

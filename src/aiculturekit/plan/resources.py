@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from aiculturekit.plan import permissions
 from aiculturekit.plan.documents import Document
-from aiculturekit.spec.models import Application, Health, Job, Match, Need, Resource, Service, Version
-from aiculturekit.spec.services import Breaker
+from aiculturekit.spec.access import Access
+from aiculturekit.spec.models import Application, Health, Job, Need, Resource, Service, Version
 
 
-def documents(application: Application, *, sources: Mapping[str, str]) -> tuple[Document, ...]:
-    """All documents of the application. `sources` maps a directory (as text) to the digest of the code in it."""
+def documents(
+    application: Application, *, sources: Mapping[str, str], files: Mapping[str, str] = MappingProxyType({})
+) -> tuple[Document, ...]:
+    """All documents of the application. `sources` maps a directory (as text) to the digest of the code in it, `files` each of
+    `named_files` to its text."""
     protected = {str(ref) for ref in application.protect}
     return (
         *(_resource(name, resource, protected) for name, resource in application.resources.items()),
-        *(_access(application, name, service) for name, service in application.services.items()),
+        *(_access(application, name, service, files) for name, service in application.services.items()),
         *(
             document
             for name, service in application.services.items()
@@ -33,13 +38,30 @@ def _resource(name: str, resource: Resource, protected: set[str]) -> Document:
     return Document("resource", name, body | {"protected": f"resources/{name}" in protected})
 
 
-def _access(application: Application, name: str, service: Service) -> Document:
+def named_files(application: Application) -> dict[str, Path]:
+    """The files beside the application file whose text becomes part of a document: what is in force is what was read."""
+    named = [
+        jwt.jwks for service in application.services.values() for jwt in service.access.jwt if "://" not in jwt.jwks
+    ]
+    return {name: application.directory / name for name in named}
+
+
+def _access(application: Application, name: str, service: Service, files: Mapping[str, str]) -> Document:
     body = {
         "callers": list(permissions.callers(application, service=name)),
         "versions": list(service.versions),
+        "operations": permissions.operations(application, service=name),
+        "access": _record(service.access, files),
         "protocol": service.protocol,
     }
     return Document("access", name, body)
+
+
+def _record(access: Access, files: Mapping[str, str]) -> dict[str, Any]:
+    body = access.model_dump(mode="json")
+    for jwt in body["jwt"]:
+        jwt["jwks"] = files.get(jwt["jwks"], jwt["jwks"])
+    return body
 
 
 def _workloads(name: str, service: Service, sources: Mapping[str, str]) -> Iterator[Document]:
@@ -84,13 +106,11 @@ def _job(name: str, job: Job, sources: Mapping[str, str]) -> Document:
 
 
 def _route(name: str, service: Service) -> Document:
-    traffic = service.traffic
+    matches = {v: d.match for v, d in service.versions.items() if d.match is not None}
     body = {
         "weights": {version: detail.weight for version, detail in service.versions.items()},
-        "matches": {v: _match(d.match) for v, d in service.versions.items() if d.match is not None},
-        "timeout": traffic.timeout,
-        "retries": traffic.retries.model_dump(),
-        "breaker": _breaker(traffic.breaker),
+        "matches": {v: match.model_dump(mode="json") for v, match in matches.items()},
+        "traffic": service.traffic.model_dump(mode="json"),
     }
     return Document("route", name, body)
 
@@ -100,18 +120,8 @@ def _ingress(name: str, prefix: str) -> Document:
 
 
 def _needs(needs: tuple[Need, ...]) -> list[dict[str, Any]]:
-    return [{"kind": need.kind, "name": need.name, "verb": need.verb, "url": need.url} for need in needs]
+    return [need.model_dump(mode="json") for need in needs]
 
 
 def _probe(health: Health | None) -> dict[str, Any] | None:
     return None if health is None else health.as_probe()
-
-
-def _match(match: Match) -> dict[str, Any]:
-    return {"headers": dict(match.header), "path": match.path, "method": match.method}
-
-
-def _breaker(breaker: Breaker | None) -> dict[str, Any]:
-    if breaker is None:
-        return {}
-    return {"errors": breaker.errors / 100, "over": breaker.over, "max_requests": breaker.max_requests}

@@ -12,6 +12,8 @@ from aiculturekit.language import say
 from aiculturekit.plan.documents import RANKS, Document
 
 Action = Literal["create", "update", "delete"]
+_OPENED = ("traffic", "access")
+"""Keys of a document whose own keys are worth naming."""
 _SECTIONS = {"resource": "resources", "job": "jobs", "ingress": "services"}
 
 
@@ -69,7 +71,15 @@ def waves(steps: Iterable[Step]) -> list[tuple[Step, ...]]:
 
 
 def changed_keys(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    return sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
+    """The keys that differ; of what is a mapping on both sides, the keys in it (`traffic.timeout`)."""
+    found: list[str] = []
+    for key in sorted(before.keys() | after.keys()):
+        one, other = before.get(key), after.get(key)
+        if key in _OPENED and isinstance(one, Mapping) and isinstance(other, Mapping):
+            found += [f"{key}.{inner}" for inner in changed_keys(one, other)]
+        elif one != other:
+            found.append(key)
+    return found
 
 
 def _by_key(documents: Iterable[Document]) -> dict[tuple[str, str], Document]:

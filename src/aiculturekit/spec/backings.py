@@ -9,7 +9,8 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from aiculturekit.spec import crons
 from aiculturekit.spec.fields import Command, Duration, Memory, Part, Text, listed
-from aiculturekit.spec.services import Health, Runnable, short
+from aiculturekit.spec.services import Health, Runnable
+from aiculturekit.spec.traffic import short
 
 Cloud = Literal[
     "aws-lambda", "aliyun-fc", "tencent-scf", "huawei-functiongraph", "volcengine-vefaas", "google-cloud-run", "azure-functions",

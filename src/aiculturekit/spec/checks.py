@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from aiculturekit.language import say
-from aiculturekit.spec import needs, references
+from aiculturekit.spec import needs, references, rules
 from aiculturekit.spec.models import NAME, SECTIONS, File
 from aiculturekit.spec.services import Runnable, Service
 from aiculturekit.spec.texts import Path as KeyPath
@@ -29,6 +29,7 @@ def findings(file: File, *, directory: Path) -> Iterator[Finding]:
     for name, service in file.services.items():
         yield from _service(name, service)
         yield from _versions(directory, name, service)
+        yield from rules.findings(name, service, directory=directory)
     for name, function in file.functions.items():
         for at, trigger in enumerate(function.on):
             if trigger.topic and trigger.topic not in file.topics:

@@ -12,8 +12,9 @@ from pydantic import BeforeValidator, Field
 from aiculturekit.spec.backings import Config, Function, Resource, Topic
 from aiculturekit.spec.fields import Part
 from aiculturekit.spec.needs import Need
-from aiculturekit.spec.services import Health, Job, Limits, Match, Scale, Service, Traffic, Version
+from aiculturekit.spec.services import Health, Job, Limits, Scale, Service, Version
 from aiculturekit.spec.texts import Place
+from aiculturekit.spec.traffic import Match, Traffic
 
 __all__ = [
     "Application", "Config", "File", "Function", "Health", "Job", "Limits", "Match", "Need", "Ref", "Resource", "Scale", "Service",

@@ -11,7 +11,7 @@ from aiculturekit.spec.fields import Part
 
 Kind = Literal["services", "functions", "resources", "topics", "config", "external"]
 VERBS: dict[str, tuple[str, ...]] = {
-    "services": ("call",),
+    "services": ("call", "read"),
     "functions": ("call",),
     "resources": ("write", "read", "admin"),
     "topics": ("publish", "subscribe"),
@@ -20,16 +20,23 @@ VERBS: dict[str, tuple[str, ...]] = {
 }
 """kind -> its verbs, the usual one first."""
 
+READING = ("GET", "HEAD", "OPTIONS")
+_OPERATION = re.compile(r"([A-Z]{3,16}|\*)(?:\s+(/[^\s?#*]*\*?))?|(/[^\s?#*]*\*?)")
 _EXTERNAL = re.compile(r"(https?|tcp)://([a-z0-9*]([a-z0-9.-]{0,251}[a-z0-9])?)(:\d{1,5})?(/[^\s]*)?", re.I)
 
 
 class Need(Part):
-    """One thing that is needed: `order-service`, `resources/users-db`, `{topics/orders: publish}`, `https://api.stripe.com`."""
+    """One thing that is needed: `order-service`, `resources/users-db`, `{topics/orders: publish}`, `https://api.stripe.com`.
+
+    A service may be needed in part: `{order-service: read}`, `{order-service: [GET /orders*, POST /orders]}`. Then `operations` holds
+    what may be called, as (method or "", path or "" for all, ending in * for a prefix).
+    """
 
     kind: Kind = "services"
     name: str
     verb: str = "call"
     url: str | None = Field(None, description="Where it is, for what lies outside of the application.")
+    operations: tuple[tuple[str, str], ...] = ()
 
 
 def parsed(value: object) -> Any:
@@ -39,7 +46,7 @@ def parsed(value: object) -> Any:
         if len(value) != 1:
             raise ValueError("a need is a name, or one `kind/name: verb`")
         ((reference, verb),) = value.items()
-    if not isinstance(reference, str) or not (verb is None or isinstance(verb, str)):
+    if not isinstance(reference, str) or not (verb is None or isinstance(verb, str | list)):
         raise ValueError("a need is a name such as order-service, resources/users-db, or https://api.example.com")
     if "://" in reference:
         return _external(reference)
@@ -48,9 +55,26 @@ def parsed(value: object) -> Any:
         kind, name = "services", reference
     if kind not in VERBS or kind == "external":
         raise ValueError(f"{kind!r} is not a kind of need; there are {', '.join(k for k in VERBS if k != 'external')}")
+    if kind == "services" and verb is not None and verb not in VERBS[kind]:
+        return {"kind": kind, "name": name, "verb": "call", "operations": _operations(verb)}
     if verb is not None and verb not in VERBS[kind]:
         raise ValueError(f"{verb!r} is not something to do with {kind}; there is {', '.join(VERBS[kind])}")
-    return {"kind": kind, "name": name, "verb": verb or VERBS[kind][0]}
+    reading = tuple((method, "") for method in READING) if kind == "services" and verb == "read" else ()
+    return {"kind": kind, "name": name, "verb": verb or VERBS[kind][0], "operations": reading}
+
+
+def _operations(written: str | list[object]) -> tuple[tuple[str, str], ...]:
+    """`GET /orders*`, `POST`, `/health` -> (method or "", path or "")."""
+    found = []
+    for one in written if isinstance(written, list) else [written]:
+        parts = _OPERATION.fullmatch(one.strip()) if isinstance(one, str) else None
+        if parts is None:
+            raise ValueError(f"{one!r} is not something to do with a service; write call, read, or METHOD /path*")
+        method = "" if parts[1] in (None, "*") else parts[1]
+        found.append((method, parts[2] or parts[3] or ""))
+    if not found:
+        raise ValueError("an empty list allows nothing; leave the need out")
+    return tuple(found)
 
 
 def _external(url: str) -> dict[str, str]:

@@ -9,13 +9,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, PrivateAttr, WithJsonSchema, field_validator
 
 from aiculturekit.spec import crons, units
+from aiculturekit.spec.access import Access
 from aiculturekit.spec.fields import Command, Cpu, Duration, Memory, Part, Percent, Prefix, Text, listed
 from aiculturekit.spec.needs import NeedItem
-
-
-def short(key: str) -> BeforeValidator:
-    """A plain value stands for a mapping with this one key."""
-    return BeforeValidator(lambda value: value if isinstance(value, dict | Part) or value is None else {key: value})
+from aiculturekit.spec.traffic import Match, Traffic, short
 
 
 class Health(Part):
@@ -49,42 +46,6 @@ class Scale(Part):
     max: int = Field(1, ge=0, le=100, description="Most replicas.")
     rps: float | None = Field(None, gt=0, description="Requests per second that one replica should carry.")
     cpu: Percent | None = Field(None, description="Processor time that one replica should use, of one core.")
-
-
-class Match(Part):
-    """Requests that go to a version whatever its weight; all of it must hold."""
-
-    header: Mapping[str, Text] = Field(default_factory=dict, description="Header name to exact value.")
-    path: Prefix | None = Field(None, description="Path prefix.")
-    method: str | None = Field(None, pattern="^[A-Z]{3,16}$", description="HTTP method.")
-
-
-class Retries(Part):
-    """Tries after the first. `retries: 2` is short for `{attempts: 2}`."""
-
-    attempts: int = Field(2, ge=0, le=10, description="Tries after the first.")
-    on: str = Field(
-        "connect-failure,refused-stream,reset-before-request",
-        pattern="^[a-z0-9,-]+$",
-        description="What is tried again; Envoy's words. The default repeats only what the service has not seen.",
-    )
-    per_try: Duration | None = Field(None, description="Longest wait for one try.")
-
-
-class Breaker(Part):
-    """A replica that keeps failing is left out for a while."""
-
-    errors: Percent = Field(50.0, description="Share of 5xx answers that is too much.")
-    over: Duration = Field(10.0, description="The time over which answers are counted.")
-    max_requests: int | None = Field(None, ge=1, description="Most requests in flight; more are refused with 503.")
-
-
-class Traffic(Part):
-    """How calls to this service are treated, at each of its callers."""
-
-    timeout: Duration | None = Field(15.0, description="Longest wait for a whole answer.")
-    retries: Annotated[Retries, short("attempts")] = Field(Retries(attempts=1), description="What is tried again.")
-    breaker: Breaker | None = Field(None, description="When a replica is left out.")
 
 
 class Version(Part):
@@ -171,6 +132,7 @@ class Service(Runnable):
     grace: Duration = Field(10.0, description="Time between the request to stop and the end.")
     scale: ScaleField = Field(Scale(), description="How many replicas.")
     traffic: Traffic = Field(Traffic(), description="How calls to it are treated.")
+    access: Access = Field(Access(), description="Who may come in from outside, and how strictly.")
     versions: Mapping[str, Version] = Field(default_factory=dict, description="Several versions side by side.")
     migrate: Command | None = Field(None, description="Command that runs once a release, before traffic moves.")
     seed: Command | None = Field(None, description="Command that runs when its data is first created.")

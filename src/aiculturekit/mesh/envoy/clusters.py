@@ -9,7 +9,8 @@ from pathlib import Path
 from aiculturekit.mesh import identities
 from aiculturekit.mesh.envoy import documents, endpoints, names, secrets
 from aiculturekit.mesh.envoy.documents import Json
-from aiculturekit.mesh.nodes import INGRESS, Breaker, Caller, Node, Service, Version
+from aiculturekit.mesh.nodes import INGRESS, Caller, Node, Service, Version
+from aiculturekit.mesh.rules import Breaker
 
 REPLICA_IDLE = 1.5
 """Seconds before an unused connection to a replica is closed: sooner than any usual server does (gunicorn 2 s,
@@ -76,11 +77,11 @@ def _unneeded(node: Node, folder: Path) -> Iterator[Json]:
 
 def _replicas(service: Service, version: Version, *, ports: Iterable[int]) -> Json:
     name = names.inbound(service.app, service.name, version.name)
-    limit = service.breaker.max_requests if service.breaker else None
+    limit = service.traffic.breaker.max_requests if service.traffic.breaker else None
     return _cluster(name, endpoints.of(name, ports), max_requests=limit) | {
         "lb_policy": "LEAST_REQUEST",
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
-        "outlier_detection": _ejection(service.breaker),
+        "outlier_detection": _ejection(service.traffic.breaker),
         **_speaks(service),
     }
 
@@ -174,14 +175,20 @@ def _ejection(breaker: Breaker | None) -> Json:
             "max_ejection_percent": 50,
         }
     window = documents.seconds(max(breaker.over, 0.1))
-    return base | {
+    found = base | {
         "interval": window,
         "base_ejection_time": window,
         "max_ejection_time": documents.seconds(max(breaker.over, 0.1) * 6),
         "max_ejection_percent": 100,
-        "failure_percentage_threshold": round(breaker.errors * 100),
-        "failure_percentage_minimum_hosts": 1,
-        "failure_percentage_request_volume": _VOLUME,
-        "enforcing_failure_percentage": 100,
-        "enforcing_failure_percentage_local_origin": 100,
     }
+    if breaker.consecutive is not None:
+        found |= {"consecutive_5xx": breaker.consecutive, "enforcing_consecutive_5xx": 100}
+    if breaker.errors is not None:
+        found |= {
+            "failure_percentage_threshold": round(breaker.errors),
+            "failure_percentage_minimum_hosts": 1,
+            "failure_percentage_request_volume": _VOLUME,
+            "enforcing_failure_percentage": 100,
+            "enforcing_failure_percentage_local_origin": 100,
+        }
+    return found

@@ -8,9 +8,11 @@ from typing import Any
 
 from aiculturekit.language import say
 from aiculturekit.mesh import identities
-from aiculturekit.mesh.envoy import documents, names
+from aiculturekit.mesh.branches import Branch, branches
+from aiculturekit.mesh.envoy import documents, matches, names
 from aiculturekit.mesh.envoy.documents import TEXT, Json
-from aiculturekit.mesh.nodes import INGRESS, Caller, Entry, Match, Node, Retries, Service, Version
+from aiculturekit.mesh.nodes import INGRESS, Caller, Entry, Node, Service, Version
+from aiculturekit.mesh.rules import Retries
 
 RBAC = "envoy.filters.http.rbac"
 _SAFE = "GET|HEAD|OPTIONS"
@@ -146,28 +148,27 @@ def _nothing(node: Node) -> Json:
 
 
 def _split(service: Service, *, caller: str, prefix: str = "/") -> list[Json]:
-    """The versions that claim a request by their match, in order, then all by weight."""
-    routes = [
-        {"match": _matching(version.match, prefix), "route": _action(service, caller, [version])}
-        for version in service.versions
-        if version.match
-    ]
-    shares = [version for version in service.versions if version.weight > 0]
-    if not shares:
+    return [_branch(service, caller, branch) for branch in branches(service, within=prefix)]
+
+
+def _branch(service: Service, caller: str, branch: Branch) -> Json:
+    match = matches.compiled(branch.match)
+    if not branch.shares:
         text = say("{service} has no version that takes requests now\n", service=service.name)
-        return [*routes, {"match": _path(prefix)} | _answer_action(503, text)]
-    return [*routes, {"match": _path(prefix), "route": _action(service, caller, shares)}]
+        return {"match": match} | _answer_action(503, text)
+    return {"match": match, "route": _action(service, caller, branch)}
 
 
-def _action(service: Service, caller: str, versions: list[Version]) -> Json:
+def _action(service: Service, caller: str, branch: Branch) -> Json:
     clusters = [
-        (names.outbound(service.app, caller, service.name, v.name), max(1, round(v.weight * 100))) for v in versions
+        (names.outbound(service.app, caller, service.name, version), max(1, round(weight * 100)))
+        for version, weight in branch.shares
     ]
     if len(clusters) == 1:
         target: Json = {"cluster": clusters[0][0]}
     else:
         target = {"weighted_clusters": {"clusters": [{"name": name, "weight": weight} for name, weight in clusters]}}
-    return target | {"timeout": documents.seconds(service.timeout)} | _retry(service.retries)
+    return target | {"timeout": documents.seconds(branch.timeout)} | _retry(branch.retries)
 
 
 def _retry(retries: Retries) -> Json:
@@ -181,20 +182,6 @@ def _retry(retries: Retries) -> Json:
     return {
         "retry_policy": policy | ({"per_try_timeout": documents.seconds(retries.per_try)} if retries.per_try else {})
     }
-
-
-def _matching(match: Match, prefix: str) -> Json:
-    headers = [{"name": name, "string_match": {"exact": value}} for name, value in sorted(match.headers.items())]
-    if match.method:
-        headers.append({"name": ":method", "string_match": {"exact": match.method.upper()}})
-    inner = match.path if match.path and len(match.path) > len(prefix) else prefix
-    return _path(inner) | ({"headers": headers} if headers else {})
-
-
-def _path(prefix: str) -> Json:
-    """`/api` takes /api and /api/x, never /apix."""
-    trimmed = prefix.rstrip("/")
-    return {"path_separated_prefix": trimmed} if trimmed else {"prefix": "/"}
 
 
 def _answer(status: int, text: str) -> Json:

@@ -11,7 +11,7 @@ from typing import Any
 from aiculturekit.engine.environments import Environment
 from aiculturekit.engine.workloads import Key, Limits, Probe, Workload
 from aiculturekit.plan.documents import Document
-from aiculturekit.targets.local import nodes
+from aiculturekit.targets import nodes
 
 PASSED_ON = frozenset(
     {"HOME", "LANG", "LANGUAGE", "LOGNAME", "SHELL", "SSL_CERT_DIR", "SSL_CERT_FILE", "TMPDIR", "TZ", "USER"}

@@ -20,7 +20,8 @@ from aiculturekit.mesh.meshes import Mesh
 from aiculturekit.plan.documents import RANKS, Document
 from aiculturekit.plan.steps import Step
 from aiculturekit.spec.models import Application
-from aiculturekit.targets.local import checks, data, launches, nodes
+from aiculturekit.targets import nodes
+from aiculturekit.targets.local import checks, data, launches
 from aiculturekit.targets.local.ports import Ports
 
 Perform = Callable[[str, Step, int, Progress], Awaitable[None]]

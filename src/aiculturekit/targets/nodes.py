@@ -9,11 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from aiculturekit.mesh.nodes import Breaker, Caller, Entry, Match, Node, Retries, Service, Version
+from pydantic import TypeAdapter
+
+from aiculturekit.mesh.nodes import Caller, Entry, Node, Service, Version
+from aiculturekit.mesh.rules import Access, Match, Traffic
 from aiculturekit.plan.documents import Document
 
+_ACCESS, _MATCH, _TRAFFIC = TypeAdapter(Access), TypeAdapter(Match), TypeAdapter(Traffic)
 Applications = Mapping[str, Sequence[Document]]
 """application -> its documents in force; the order of the applications decides who serves a path on the bare host."""
+
+
+_CLOSED: Mapping[str, Any] = {"callers": [], "operations": {}, "access": {}, "protocol": "http"}
+"""The access of what runs before, or still after, its own access document."""
 
 
 def inbound(app: str, service: str, version: str) -> str:
@@ -81,7 +89,7 @@ def _services(app: str, documents: Sequence[Document], ports: Mapping[str, int])
     for service, version in _versions(documents):
         versions.setdefault(service, []).append(version)
     for name, names in versions.items():
-        access: Mapping[str, Any] = accesses[name].body if name in accesses else {"callers": [], "protocol": "http"}
+        access: Mapping[str, Any] = accesses[name].body if name in accesses else _CLOSED
         callers = {*access["callers"], *(caller for caller, needs in needed_by.items() if name in needs)}
         route = routes[name].body if name in routes else _unrouted(names)
         yield Service(
@@ -89,16 +97,33 @@ def _services(app: str, documents: Sequence[Document], ports: Mapping[str, int])
             name,
             versions=tuple(_version(app, name, version, route, ports) for version in names),
             callers=tuple(sorted(callers)),
-            timeout=route["timeout"],
-            retries=_retries(route["retries"]),
-            breaker=Breaker(**route["breaker"]) if route["breaker"] else None,
+            operations=_operations(name, access, documents),
+            traffic=_TRAFFIC.validate_python(route["traffic"]),
+            access=_ACCESS.validate_python(access["access"]),
             protocol=access["protocol"],
         )
 
 
 def _unrouted(versions: Sequence[str]) -> dict[str, Any]:
     """Before its first route a service's first version gets everything."""
-    return {"weights": {versions[0]: 100.0}, "matches": {}, "timeout": 15.0, "retries": {}, "breaker": {}}
+    return {"weights": {versions[0]: 100.0}, "matches": {}, "traffic": {}}
+
+
+def _operations(
+    service: str, access: Mapping[str, Any], documents: Sequence[Document]
+) -> dict[str, tuple[tuple[str, str], ...]]:
+    """Caller -> the only things it may do. As wide as any document in force: what some process still needs is not narrowed."""
+    allowed: dict[str, set[tuple[str, str]]] = {
+        caller: {(method, path) for method, path in listed} for caller, listed in access["operations"].items()
+    }
+    for document in documents:
+        if document.kind in ("workload", "job"):
+            caller = document.name.partition("/")[0]
+            for need in document.body["needs"]:
+                if (need["kind"], need["name"]) == ("services", service) and caller in allowed:
+                    listed = {(method, path) for method, path in need["operations"]} or {("", "")}
+                    allowed[caller] |= listed
+    return {caller: tuple(sorted(listed)) for caller, listed in sorted(allowed.items()) if ("", "") not in listed}
 
 
 def _version(app: str, service: str, version: str, route: Mapping[str, Any], ports: Mapping[str, int]) -> Version:
@@ -107,12 +132,8 @@ def _version(app: str, service: str, version: str, route: Mapping[str, Any], por
         version,
         port=ports[inbound(app, service, version)],
         weight=route["weights"].get(version, 0.0),
-        match=Match(**match) if match else None,
+        match=_MATCH.validate_python(match) if match else None,
     )
-
-
-def _retries(body: Mapping[str, Any]) -> Retries:
-    return Retries(**{key: value for key, value in body.items() if value is not None})
 
 
 def entries(applications: Applications) -> Iterator[Entry]:
