@@ -1,0 +1,35 @@
+"""What a renderer of mesh rules for a cluster is: values in, Kubernetes documents out. Pure.
+
+A renderer is a package of `mesh/` with two functions: `render(node, place=...)`, the documents, and `gaps(node)`, what it cannot say.
+Nothing is dropped silently: whoever renders asks for the gaps first and refuses.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+Manifest = dict[str, Any]
+"""One Kubernetes object."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Place:
+    """Where the documents go: every service is a Kubernetes Service `name.namespace` on `port`, every version its pods with the labels
+    `app` and `version`, every workload a ServiceAccount of its own name. `hosts` are the public host names at the ingress."""
+
+    namespace: str
+    port: int = 80
+    hosts: tuple[str, ...] = ("*",)
+    trust_domain: str = "cluster.local"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Gap:
+    """A rule that a mesh cannot express: `key` is its path within the service's part of the application file (`traffic.mirror`,
+    `versions.v2.match`, `access.jwt`)."""
+
+    app: str
+    service: str
+    key: str
+    reason: str
