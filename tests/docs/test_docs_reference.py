@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel
 
 from aiculturekit.cli import commands
-from aiculturekit.spec import complaints, examples
+from aiculturekit.spec import access, complaints, examples, traffic
 from aiculturekit.spec.models import SECTIONS, File
 from aiculturekit.spec.units import shown_default
 
@@ -42,8 +42,24 @@ def application_file() -> str:
             parts.append(f"\n```yaml\n{examples.EXAMPLES[name]}```\n")
         model = complaints.model_in(field.annotation)
         if model is not None:
-            parts.append("\n| key | meaning | default |\n|---|---|---|\n" + "\n".join(_rows(model, "")) + "\n")
+            parts.append(_table(model))
+        if name == "services":
+            parts += [_part(inner) for inner in _APART]
     return "".join(parts)
+
+
+_APART = (traffic.Traffic, traffic.Route, traffic.Match, traffic.Pattern, access.Access)
+"""Parts of the services' keys that have a heading of their own: they are long, or stand in several places."""
+
+
+def _part(model: type[BaseModel]) -> str:
+    name = model.__name__.lower()
+    example = f"\n```yaml\n{examples.EXAMPLES[name]}```\n" if name in examples.EXAMPLES else ""
+    return f"\n### `{name}`\n{model.__doc__}\n{example}{_table(model)}"
+
+
+def _table(model: type[BaseModel]) -> str:
+    return "\n| key | meaning | default |\n|---|---|---|\n" + "\n".join(_rows(model, "")) + "\n"
 
 
 def _rows(model: type[BaseModel], prefix: str) -> Iterator[str]:
@@ -51,9 +67,19 @@ def _rows(model: type[BaseModel], prefix: str) -> Iterator[str]:
         key = f"{prefix}{field.alias or name}"
         default = "required" if field.is_required() else shown_default(field.get_default(call_default_factory=False))
         inner = complaints.model_in(field.annotation)
-        yield f"| `{key}` | {(field.description or '').replace('|', '&#124;')} | {default} |"
-        if inner is not None and inner is not model and inner.__name__ not in ("Need", "Trigger"):
-            yield from _rows(inner, f"{key}.NAME." if complaints.is_container(field.annotation) else f"{key}.")
+        apart = next((part for part in _APART if inner is not None and issubclass(inner, part)), None)
+        see = f" [{apart.__name__.lower()}](#{apart.__name__.lower()})" if apart else ""
+        default = "" if apart else default
+        yield f"| `{key}` | {(field.description or '').replace('|', '&#124;')}{see} | {default} |"
+        if inner is not None and not apart and inner.__name__ not in ("Need", "Trigger"):
+            yield from _rows(inner, f"{key}{_within(field.annotation)}")
+
+
+def _within(annotation: object) -> str:
+    """What stands between a key and the keys of its values: nothing, a name, or a place in a list."""
+    if not complaints.is_container(annotation):
+        return "."
+    return "[]." if "tuple" in str(annotation) else ".NAME."
 
 
 _COMMANDS = """\

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import time
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from aiculturekit.errors import NotFound, SpecError
-from aiculturekit.spec import examples, explain, load, schema
-from aiculturekit.spec.models import Application
+from aiculturekit.spec import complaints, examples, explain, load, schema
+from aiculturekit.spec.models import Application, File
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "aic.yaml"
@@ -358,3 +360,18 @@ def test_a_key_set_must_be_there_and_be_one(tmp_path: Path) -> None:
         load.parse(text, file=tmp_path / "aic.yaml")
     (tmp_path / "keys.json").write_text('{"keys": []}')
     load.parse(text, file=tmp_path / "aic.yaml")
+
+
+def test_every_key_is_described_in_chinese_too() -> None:
+    catalogue = json.loads((files("aiculturekit.language") / "zh" / "manual.json").read_text("utf-8"))
+    seen: set[type[BaseModel]] = set()
+
+    def missing(model: type[BaseModel]) -> list[str]:
+        seen.add(model)
+        found = [
+            f"{model.__name__}.{n}" for n, f in model.model_fields.items() if f.description not in (None, *catalogue)
+        ]
+        inner = {complaints.model_in(field.annotation) for field in model.model_fields.values()} - {None}
+        return found + [name for one in inner if one not in seen and one is not None for name in missing(one)]
+
+    assert missing(File) == []

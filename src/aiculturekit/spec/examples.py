@@ -45,8 +45,38 @@ services:
     run: python orders.py
     traffic:
       timeout: 2s                      # for the whole answer
-      retries: 2                       # or {attempts: 2, per_try: 500ms}
+      retries: 2                       # or {attempts: 2, per_try: 500ms, budget: 20%}
       breaker: {errors: 50%, over: 10s}
+      limit: 500/s                     # or [{requests: 10, per: 1s, by: client}, ...]
+      balance: round-robin             # or {header: x-user}: equal ones to the same replica
+      routes:                          # the first that fits
+        - match: {path: /old}
+          redirect: /new
+        - match: {path: /reports, method: GET}
+          timeout: 60s
+""",
+    "route": """\
+app: shop
+services:
+  orders:
+    run: python orders.py
+    traffic:
+      routes:
+        - match: {path: /v1, header: {x-client: {prefix: "ios/"}}}
+          rewrite: /                   # /v1/orders is /orders to the service
+          limit: {requests: 10, per: 1s, by: client}
+        - match: {query: {trace: {present: true}}}
+          headers: {request: {set: {x-debug: "1"}}, response: {remove: server}}
+""",
+    "access": """\
+app: shop
+services:
+  web:
+    run: python web.py
+    public: /
+    access:
+      jwt: {issuer: "https://login.example", audience: shop, jwks: "https://login.example/keys", open: [/healthz]}
+      check: {url: "http://127.0.0.1:9000/check", timeout: 200ms}
 """,
     "versions": """\
 app: shop
