@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-WIDTH, HEIGHT, GAP_X, GAP_Y, MARGIN = 168, 56, 84, 24, 16
+WIDTH, HEIGHT, GAP_X, GAP_Y, MARGIN = 168, 56, 64, 20, 16
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
