@@ -82,3 +82,28 @@ def test_applications_do_not_share_ports_or_permissions() -> None:
     ports += [c.proxy for c in node.callers] + [port for c in node.callers for port in c.needs.values()]
     assert len(ports) == len(set(ports))
     assert {(service.app, service.callers) for service in node.services} == {("one", ("job",)), ("two", ("job",))}
+
+
+def test_what_lies_outside_is_allowed_to_who_names_it_and_in_the_form_that_the_mesh_reads() -> None:
+    urls = [
+        "https://API.stripe.com/v1",
+        "tcp://smtp.example.com:587",
+        "http://legacy.example.com:8080",
+        "https://*.s3.example.com",
+    ]
+    needs = [
+        {"kind": "external", "name": "x", "verb": "connect", "url": url, "operations": []} for url in [*urls, urls[0]]
+    ]
+    node = compiled({"shop": [Document("workload", "pay/v1", {"needs": needs}), workload("web/v1")]})
+    assert [(one.app, one.caller, one.scheme, one.host, one.port) for one in node.egresses] == [
+        ("shop", "pay", "http", "legacy.example.com", 8080),
+        ("shop", "pay", "https", "*.s3.example.com", 443),
+        ("shop", "pay", "https", "api.stripe.com", 443),
+        ("shop", "pay", "tcp", "smtp.example.com", 587),
+    ]
+    assert [one.need for one in node.egresses] == [
+        "http://legacy.example.com:8080",
+        "https://*.s3.example.com",
+        "https://api.stripe.com",
+        "tcp://smtp.example.com:587",
+    ]

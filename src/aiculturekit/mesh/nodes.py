@@ -11,6 +11,7 @@ from aiculturekit.mesh.rules import Access, Match, Traffic
 _TRAFFIC, _ACCESS = Traffic(), Access()
 INGRESS = "ingress"
 """The caller name under which the node's ingress enters an application; may not be the name of a workload."""
+USUAL_PORTS: Mapping[str, int] = {"https": 443, "http": 80}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -52,6 +53,24 @@ class Caller:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Egress:
+    """What lies outside and `caller` may reach all the same: one address of its needs. `host` is in lower case; `*.example.com` is every
+    name below it (never for tcp, which says no name on the wire)."""
+
+    app: str
+    caller: str
+    scheme: Literal["https", "http", "tcp"]
+    host: str
+    port: int
+
+    @property
+    def need(self) -> str:
+        """As the application file writes it."""
+        usual = USUAL_PORTS.get(self.scheme) == self.port
+        return f"{self.scheme}://{self.host}" + ("" if usual else f":{self.port}")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Entry:
     """A public path: requests for `prefix` on the host `<app>.localhost`, and on any other host where `bare`, go to
     the service."""
@@ -70,6 +89,7 @@ class Node:
     services: tuple[Service, ...] = ()
     callers: tuple[Caller, ...] = ()
     entries: tuple[Entry, ...] = ()
+    egresses: tuple[Egress, ...] = ()
     trust_domain: str = "aic.local"
     otlp_port: int | None = None
 

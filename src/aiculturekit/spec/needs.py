@@ -22,7 +22,7 @@ VERBS: dict[str, tuple[str, ...]] = {
 
 READING = ("GET", "HEAD", "OPTIONS")
 _OPERATION = re.compile(r"([A-Z]{3,16}|\*)(?:\s+(/[^\s?#*]*\*?))?|(/[^\s?#*]*\*?)")
-_EXTERNAL = re.compile(r"(https?|tcp)://([a-z0-9*]([a-z0-9.-]{0,251}[a-z0-9])?)(:\d{1,5})?(/[^\s]*)?", re.I)
+_EXTERNAL = re.compile(r"(https?|tcp)://((?:\*\.)?[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?)(:\d{1,5})?(/[^\s]*)?", re.I)
 
 
 class Need(Part):
@@ -83,6 +83,10 @@ def _external(url: str) -> dict[str, str]:
         raise ValueError(f"{url[:80]!r} is not an address; write https://host, or tcp://host:port")
     if found[1].lower() == "tcp" and not found[3]:
         raise ValueError(f"{url!r} has no port; write tcp://{found[2]}:PORT")
+    if found[4] and not 0 < int(found[4][1:]) < 65536:
+        raise ValueError(f"{url!r}: a port is a number from 1 to 65535")
+    if found[1].lower() == "tcp" and found[2].startswith("*"):
+        raise ValueError(f"{url!r}: a tcp connection says no name on its way; write the whole host")
     return {"kind": "external", "name": found[2].lower(), "verb": "connect", "url": url}
 
 

@@ -7,15 +7,16 @@ a rolling deployment never meets a door that closed before the last process that
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
-from aiculturekit.mesh.nodes import Caller, Entry, Node, Service, Version
+from aiculturekit.mesh.nodes import USUAL_PORTS, Caller, Egress, Entry, Node, Service, Version
 from aiculturekit.mesh.rules import Access, Match, Traffic
 from aiculturekit.plan.documents import Document
 
 _ACCESS, _MATCH, _TRAFFIC = TypeAdapter(Access), TypeAdapter(Match), TypeAdapter(Traffic)
+_SCHEME: TypeAdapter[Literal["https", "http", "tcp"]] = TypeAdapter(Literal["https", "http", "tcp"])
 Applications = Mapping[str, Sequence[Document]]
 """application -> its documents in force; the order of the applications decides who serves a path on the bare host."""
 
@@ -58,6 +59,7 @@ def node(applications: Applications, *, ports: Mapping[str, int], ingress_port: 
             for name, needs in _callers(documents).items()
         ),
         entries=tuple(entries(applications)),
+        egresses=tuple(egress for app, documents in applications.items() for egress in _egresses(app, documents)),
     )
 
 
@@ -80,6 +82,25 @@ def _callers(documents: Sequence[Document]) -> dict[str, list[str]]:
             needs = {need["name"] for need in document.body["needs"] if need["kind"] == "services"}
             found.setdefault(document.name.partition("/")[0], set()).update(needs)
     return {name: sorted(needs) for name, needs in sorted(found.items())}
+
+
+def _egresses(app: str, documents: Sequence[Document]) -> list[Egress]:
+    """What the needs of all versions of a workload name outside of every application, sorted."""
+    found = {
+        _egress(app, document.name.partition("/")[0], need["url"])
+        for document in documents
+        if document.kind in ("workload", "job")
+        for need in document.body["needs"]
+        if need["kind"] == "external"
+    }
+    return sorted(found, key=lambda egress: (egress.caller, egress.scheme, egress.host, egress.port))
+
+
+def _egress(app: str, caller: str, url: str) -> Egress:
+    """An address that the loader has let through: `scheme://host[:port][/path]`, of which the path permits nothing."""
+    scheme, _, rest = url.lower().partition("://")
+    host, _, port = rest.partition("/")[0].partition(":")
+    return Egress(app, caller, _SCHEME.validate_python(scheme), host, int(port) if port else USUAL_PORTS[scheme])
 
 
 def _services(app: str, documents: Sequence[Document], ports: Mapping[str, int]) -> Iterator[Service]:
