@@ -122,13 +122,18 @@ class Mesh:
                 except TimeoutError as error:
                     raise Failed(say("Envoy did not take up the replicas of {name}", name=f"{app}/{name}")) from error
 
+    async def sample(self) -> figures.Sample:
+        """What Envoy's counters stand at now. Raises Unreachable."""
+        answer = await self._admin.stats(figures.PATTERN, histogram_buckets="detailed")
+        return figures.sample(answer, at=time.monotonic())
+
     async def edges(self) -> list[Edge]:
         """The figures of every caller -> service version since the last call of this method (rates are 0 on the first).
         Raises Unreachable."""
-        answer = await self._admin.stats(figures.PATTERN, histogram_buckets="detailed")
-        now = figures.sample(answer, at=time.monotonic())
+        now = await self.sample()
         before, self._sample = self._sample, now
-        return figures.edges(now, before)
+        grown = figures.growths(now, before) if before else {}
+        return figures.edges(now, grown, seconds=now.at - before.at if before else 0.0)
 
     async def prometheus(self) -> str:
         """Envoy's own figures in Prometheus' text format. Raises Unreachable."""

@@ -96,8 +96,10 @@ class Node:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Edge:
-    """Live figures of one caller -> service version: rates are per second over the last window, times in
-    milliseconds."""
+    """Live figures of one caller -> service version: what ends in `_rate` is per second over the last window (`error_rate` a share),
+    times in milliseconds, the rest since Envoy started or as it is now. For a tcp service `requests` are connections. `ejected` replicas
+    of `hosts` are left out; `remaining` is how many requests more an armed breaker lets in; `tls` is what the handshakes between the two
+    identities say: proven, failing, or unused so far."""
 
     app: str
     source: str
@@ -111,6 +113,23 @@ class Edge:
     requests: int = 0
     errors: int = 0
     ejected: int = 0
+    hosts: int = 0
+    retry_rate: float = 0.0
+    limited_rate: float = 0.0
+    overflow_rate: float = 0.0
+    timeout_rate: float = 0.0
+    retries: int = 0
+    limited: int = 0
+    overflows: int = 0
+    timeouts: int = 0
+    breaker_open: bool = False
+    remaining: int | None = None
+    connections: int = 0
+    received_rate: float = 0.0
+    sent_rate: float = 0.0
+    received: int = 0
+    sent: int = 0
+    tls: Literal["proven", "failing", "unused"] = "unused"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

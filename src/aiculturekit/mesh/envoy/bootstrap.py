@@ -11,13 +11,16 @@ CONNECTIONS = 20_000
 """Open downstream connections over all listeners, beyond which new ones are refused instead of the memory being
 eaten."""
 
-_KEPT = (
+KEPT = (
     r".+\.(version_text|update_rejected)",
     r"(cluster_manager\.warming_clusters|listener_manager\.total_listeners_(warming|active))",
     r"server\.(live|uptime|memory_allocated|days_until_first_cert_expiring)",
-    r"cluster\.[^.]+\.upstream_rq_(time|completed|[245]xx|active|retry)",
-    r"cluster\.[^.]+\.upstream_cx_(total|active|connect_fail)",
+    r"cluster\.[^.]+\.upstream_rq_(time|completed|[245]xx|429|active|retry|timeout|(pending|active)_overflow)",
+    r"cluster\.[^.]+\.upstream_cx_(total|active|connect_fail|overflow)",
+    r"cluster\.[^.]+\.circuit_breakers\.default\.((rq|rq_pending|cx)_open|remaining_rq)",
+    r"cluster\.out/[^.]+\.(upstream_cx_[rt]x_bytes_total|ssl\.(handshake|connection_error|fail_verify_(error|san)))",
     r"cluster\.in/[^.]+\.(membership_total|outlier_detection\.ejections_active)",
+    r"vhost\.(need|proxy)/[^.]+\.vcluster\.(read|other)\.upstream_rq_total",
     r"http\.[^.]+\.(rbac\.(allowed|denied)|downstream_(rq_time|rq_completed|rq_5xx|cx_active))",
 )
 
@@ -40,7 +43,7 @@ def compiled(*, folder: Path, admin: Path) -> Json:
 
 def _patterns() -> list[Json]:
     """Every figure that Envoy keeps costs memory for each cluster and listener: only those that somebody reads."""
-    return [{"safe_regex": {"regex": f"^{kept}$"}} for kept in _KEPT]
+    return [{"safe_regex": {"regex": f"^{kept}$"}} for kept in KEPT]
 
 
 def _connection_limit() -> Json:

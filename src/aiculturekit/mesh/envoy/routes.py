@@ -15,7 +15,7 @@ from aiculturekit.mesh.nodes import INGRESS, Caller, Entry, Node, Service, Versi
 from aiculturekit.mesh.rules import Retries
 
 RBAC = "envoy.filters.http.rbac"
-_SAFE = "GET|HEAD|OPTIONS"
+_SAFE_METHOD: Json = {"name": ":method", "string_match": {"safe_regex": {"regex": "GET|HEAD|OPTIONS"}}}
 _UNSENT = "connect-failure,refused-stream,reset-before-request"
 _LISTED = 30
 """At most this many names in a 404's text, whose size Envoy bounds at 4 KiB."""
@@ -32,7 +32,7 @@ def _mesh(node: Node) -> Json:
     services = {(service.app, service.name): service for service in node.services if service.protocol != "tcp"}
     inbound = [_inbound(s, v, trust_domain=node.trust_domain) for s in services.values() for v in s.versions]
     needs = [
-        _host(name, [name], _split(services[caller.app, target], caller=caller.name))
+        _counted(_host(name, [name], _split(services[caller.app, target], caller=caller.name)))
         for caller in node.callers
         for target in caller.needs
         if (caller.app, target) in services
@@ -64,10 +64,9 @@ def _inbound(service: Service, version: Version, *, trust_domain: str) -> Json:
         # A dead replica has the fewest requests under way, so it is drawn again and again: three times out of four with two.
         "host_selection_retry_max_attempts": 32,
     }
-    safe = {"name": ":method", "string_match": {"safe_regex": {"regex": _SAFE}}}
     routes: list[Json] = [
         {
-            "match": {"prefix": "/", "headers": [safe]},
+            "match": {"prefix": "/", "headers": [_SAFE_METHOD]},
             "route": action | {"retry_policy": retry | {"retry_on": f"{_UNSENT},reset"}},
         },
         {"match": {"prefix": "/"}, "route": action | {"retry_policy": retry | {"retry_on": _UNSENT}}},
@@ -98,7 +97,7 @@ def rules(service: Service, trust_domain: str) -> Json:
 def _proxy(caller: Caller, known: Iterable[Service]) -> list[Json]:
     door = names.proxy(caller.app, caller.name)
     listed = sorted(known, key=lambda service: service.name)
-    hosts = [_host(f"{door}/{one.name}", _hosts(door, one), _towards(one, caller)) for one in listed]
+    hosts = [_towards(one, caller, _hosts(door, one)) for one in listed]
     text = say(
         "No service of this name in {app}. It has: {names}\n",
         app=caller.app,
@@ -112,12 +111,13 @@ def _hosts(door: str, service: Service) -> list[str]:
     return [name, f"{name}.{service.app}", f"{name}.{service.app}.localhost"]
 
 
-def _towards(service: Service, caller: Caller) -> list[Json]:
+def _towards(service: Service, caller: Caller, domains: list[str]) -> Json:
+    name = domains[0]
     if service.name in caller.needs:
-        return _split(service, caller=caller.name)
+        return _counted(_host(name, domains, _split(service, caller=caller.name)))
     chosen = {"filter_metadata": {"envoy.lb": {"service": service.name}}}
     action = {"cluster": names.unneeded(caller.app, caller.name), "metadata_match": chosen, "timeout": "15s"}
-    return [{"match": {"prefix": "/"}, "route": action}]
+    return _host(name, domains, [{"match": {"prefix": "/"}, "route": action}])
 
 
 def _ingress(node: Node) -> Json:
@@ -198,6 +198,11 @@ def _answer_action(status: int, text: str) -> Json:
 
 def _host(name: str, domains: list[str], routes: list[Json]) -> Json:
     return {"name": name, "domains": domains, "routes": routes}
+
+
+def _counted(host: Json) -> Json:
+    """Count what only reads apart from the rest, so that a need which nobody writes through can be found."""
+    return host | {"virtual_clusters": [{"name": "read", "headers": [_SAFE_METHOD]}]}
 
 
 def _table(name: str, hosts: list[Json]) -> Json:
