@@ -13,6 +13,7 @@ from aiculturekit import state
 from aiculturekit.deploy.changes import Change
 from aiculturekit.deploy.pipeline import Pipeline
 from aiculturekit.errors import Failed, Protected
+from aiculturekit.plan import holds
 from aiculturekit.plan.documents import Document
 from aiculturekit.plan.steps import Step
 from aiculturekit.state import documents, operations, releases
@@ -246,3 +247,19 @@ async def test_steps_of_one_wave_run_at_once(database: Database) -> None:
         change(*service("a"), *service("b"), *service("c")), emit=silent
     )
     assert most == 3
+
+
+async def test_only_a_wish_from_the_file_keeps_what_was_shifted(database: Database) -> None:
+    target = Memory()
+    pipeline = Pipeline(database=database, target=target)
+    file = service("web", versions=("v1", "v2"))
+    shifted = [holds.hold(d, value={"v1": 0.0, "v2": 100.0}) if d.kind == "route" else d for d in file]
+    for wish in (change(*file), change(*shifted), change(*file, keeps_holds=True)):
+        await pipeline.apply(wish, emit=silent)
+    assert await _weights(target) == {"v1": 0.0, "v2": 100.0}
+    await pipeline.apply(change(*file, verb="rollback"), emit=silent)
+    assert await _weights(target) == {"v1": 50.0, "v2": 50.0}
+
+
+async def _weights(target: Memory) -> Any:
+    return next(d.body["weights"] for d in await target.observe("shop") if d.kind == "route")

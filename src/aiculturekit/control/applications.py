@@ -169,6 +169,7 @@ class Applications:
             file=str(application.file),
             text=application.text,
             sources=digests,
+            keeps_holds=True,
         )
 
     async def _snapshot(self, digests: Mapping[str, str]) -> None:

@@ -18,7 +18,8 @@ class Change:
     """A wish: make `documents` all that the application is. `sources` maps code directories to their digests.
 
     A change that `is_release` becomes a numbered release when it changes anything; others (taking an application down) are
-    journalled only.
+    journalled only. `keeps_holds` is for wishes that come from the file: what was shifted or scaled at run time stays then. Any other
+    wish means the values that it names.
     """
 
     app: str
@@ -31,6 +32,7 @@ class Change:
     text: str = ""
     sources: Mapping[str, str] = dataclasses.field(default_factory=dict, hash=False)
     is_release: bool = True
+    keeps_holds: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

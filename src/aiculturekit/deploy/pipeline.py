@@ -42,12 +42,12 @@ class Pipeline:
     async def plan(self, change: Change) -> tuple[Step, ...]:
         """The steps that `apply` would perform now. Touches nothing."""
         observed = await self._target.observe(change.app)
-        return steps.diff(holds.carry(change.documents, observed=observed), observed)
+        return steps.diff(_wanted(change, observed), observed)
 
     async def apply(self, change: Change, *, emit: Emit) -> Outcome:
         """Make the change true. Raises what the plan refuses, or the step's own Failed after everything was undone."""
         observed = await self._target.observe(change.app)
-        wanted = holds.carry(change.documents, observed=observed)
+        wanted = _wanted(change, observed)
         planned = steps.diff(wanted, observed)
         if not planned:
             return Outcome(None, await self._database.run(_current_number, change.app), ())
@@ -155,6 +155,10 @@ class _Run:
 
     def _tell(self, step: Step, *, at: int, state: str) -> None:
         self._emit("step", {"index": at, **step.as_dict(), "state": state})
+
+
+def _wanted(change: Change, observed: Sequence[Document]) -> tuple[Document, ...]:
+    return holds.carry(change.documents, observed=observed) if change.keeps_holds else change.documents
 
 
 def _first(failures: Sequence[BaseException]) -> BaseException:

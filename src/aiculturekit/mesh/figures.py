@@ -239,12 +239,12 @@ def _percentile(listed: list[tuple[float, int]], rank: float) -> float:
     passed = 0
     for bound, count in listed:
         if passed + count >= rank:
-            return round(bound + _width(bound) * (rank - passed) / count, 3)
+            return round(bound + width(bound) * (rank - passed) / count, 3)
         passed += count
     return listed[-1][0]
 
 
-def _width(bound: float) -> float:
+def width(bound: float) -> float:
     """A bin's width: one in the second significant digit, and a whole millisecond at least."""
     width = 1.0
     while bound >= width * 100:
