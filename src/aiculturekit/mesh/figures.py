@@ -246,7 +246,7 @@ def _percentile(listed: list[tuple[float, int]], rank: float) -> float:
 
 def width(bound: float) -> float:
     """A bin's width: one in the second significant digit, and a whole millisecond at least."""
-    width = 1.0
-    while bound >= width * 100:
-        width *= 10
-    return width
+    size = 1.0
+    while bound >= size * 100:
+        size *= 10
+    return size
