@@ -55,6 +55,30 @@ def test_a_line_that_is_no_refusal_is_none(spoilt: bytes) -> None:
     assert refusals.parse(json.dumps(LINE)) == Refusal(12.5, "shop", "gw", "pay", "GET", "/")
 
 
+@pytest.mark.parametrize(
+    ("fields", "kind", "detail", "source"),
+    [
+        ({"audit": "denied"}, "call", "", "gw"),
+        ({"peer": None, "code": "jwt_authn_access_denied{Jwt_is_expired}"}, "token", "Jwt is expired", "ingress"),
+        ({"peer": None, "code": "rbac_access_denied_matched_policy[none]"}, "claims", "", "ingress"),
+        ({"peer": None, "code": "ext_authz_error"}, "check", "ext_authz_error", "ingress"),
+        (
+            {
+                "peer": None,
+                "tls": "TLS_error:|33554:SSL routines:OPENSSL_internal:PEER_DID_NOT_RETURN_A_CERTIFICATE:TLS_error_end",
+            },
+            "certificate",
+            "peer did not return a certificate",
+            "",
+        ),
+    ],
+)
+def test_a_line_says_why(fields: dict[str, str], kind: str, detail: str, source: str) -> None:
+    refusal = refusals.parse(json.dumps(LINE | fields))
+    assert refusal and (refusal.kind, refusal.detail, refusal.source) == (kind, detail, source)
+    assert refusal.allowed == (fields.get("audit") == "denied")
+
+
 async def test_refusals_are_followed_from_now_on_and_the_file_stays_small(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -73,11 +73,11 @@ def of_app(
             f"/apps/{name}/logs?workload={row['name']}",
             say("Show its logs"),
         )
-    if refusals:
+    if refused := [one for one in refusals if not one.get("allowed")]:
         return Answer(
             "warn",
             say("Serving, calls are being refused"),
-            refusals[0]["message"],
+            refused[0]["message"],
             f"/apps/{name}/traffic",
             say("See what would allow them"),
         )

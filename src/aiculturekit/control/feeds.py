@@ -9,15 +9,13 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from aiculturekit.control import times, views
+from aiculturekit.control import refusals, times, views
 from aiculturekit.control.hubs import Hub
 from aiculturekit.control.operations import Operation
 from aiculturekit.engine import logs
 from aiculturekit.engine.workloads import Event
-from aiculturekit.errors import NotFound, SpecError
 from aiculturekit.language import say
 from aiculturekit.mesh.nodes import Refusal
-from aiculturekit.spec import load
 from aiculturekit.state import changes, releases
 from aiculturekit.state.databases import Database
 
@@ -30,7 +28,7 @@ class Feeds:
 
     def __init__(self, *, home: Path, database: Database, hub: Hub, views: views.Views) -> None:
         self._home, self._database, self._hub, self._views = home, database, hub, views
-        self._refusals: OrderedDict[tuple[str, str, str], Json] = OrderedDict()
+        self._refusals: OrderedDict[refusals.Key, Json] = OrderedDict()
         self._pending: set[asyncio.Task[None]] = set()
 
     def on_event(self, event: Event) -> None:
@@ -60,7 +58,7 @@ class Feeds:
 
     async def on_refusal(self, refusal: Refusal) -> None:
         """Count it, and say which line would allow it the first time it is seen."""
-        key = (refusal.app, refusal.source, refusal.target)
+        key = refusals.key(refusal)
         known = self._refusals.pop(key, None)
         record = known or await self._explained(refusal)
         record |= {
@@ -75,7 +73,8 @@ class Feeds:
         self._hub.tell("refusal", record)
         if known is None:
             message = f"{record['message']}; {record['hint']}"
-            await self.record(refusal.app, refusal.source, kind="refused", message=message, level="warning")
+            kind = "audit" if refusal.allowed else "refused"
+            await self.record(refusal.app, refusal.source, kind=kind, message=message, level="warning")
 
     async def record(
         self, app: str, workload: str, *, kind: str, message: str, level: str, author: str = "platform"
@@ -139,27 +138,5 @@ class Feeds:
 
     async def _explained(self, refusal: Refusal) -> Json:
         current = await self._database.run(releases.latest, refusal.app)
-        file = current.file if current else ""
-        line = _line(file, refusal.source, environment=current.environment) if current else 0
-        return {
-            "app": refusal.app,
-            "source": refusal.source,
-            "target": refusal.target,
-            "count": 0,
-            "message": say(
-                "{source} called {target}, which is not in its needs", source=refusal.source, target=refusal.target
-            ),
-            "hint": say(
-                "to allow it, add `{target}` to services.{source}.needs", target=refusal.target, source=refusal.source
-            ),
-            "file": file,
-            "line": line,
-        }
-
-
-def _line(file: str, source: str, *, environment: str) -> int:
-    """The line of the source's `needs` in the file as it is now, or 0 when it can't be read."""
-    try:
-        return load.load(Path(file), environment=environment).place(f"services.{source}.needs")[0]
-    except (SpecError, NotFound, OSError):
-        return 0
+        file, environment = (current.file, current.environment) if current else ("", "")
+        return refusals.explained(refusal, file=file, environment=environment)

@@ -134,7 +134,9 @@ class Edge:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Refusal:
-    """A call that the authorization rules refused; `at` is seconds since the epoch."""
+    """Something that was not let through; `at` is seconds since the epoch. `kind`: a "call" that no need names (`allowed` under audit),
+    a request from outside without a good "token", without the "claims" that are asked for, or refused by the "check"; a connection
+    without a good "certificate". `detail` are Envoy's own words."""
 
     at: float
     app: str
@@ -142,3 +144,6 @@ class Refusal:
     target: str
     method: str
     path: str
+    kind: Literal["call", "token", "claims", "check", "certificate"] = "call"
+    detail: str = ""
+    allowed: bool = False

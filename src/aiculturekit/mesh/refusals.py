@@ -1,4 +1,4 @@
-"""The log of refused calls: one JSON line each, written by Envoy, read once, kept small."""
+"""The log of what is not let through: one JSON line each, written by Envoy, read once, kept small."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import json
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Literal
 
 from aiculturekit.mesh import identities
-from aiculturekit.mesh.nodes import Refusal
+from aiculturekit.mesh.nodes import INGRESS, Refusal
 
 LIMIT = 1024 * 1024
 """Bytes after which the file is emptied."""
@@ -22,12 +23,35 @@ def parse(line: bytes | str) -> Refusal | None:
     try:
         record = json.loads(line)
         who = identities.parse(record["peer"] or "")
-        if who is None:
+        kind, detail = _reason(record)
+        if who is None and kind == "call":
             return None
-        method, path = record["method"] or "", record["path"] or ""
-        return Refusal(float(record["at"]), record["app"], who[1], record["target"], method, path)
+        return Refusal(
+            at=float(record["at"]),
+            app=record["app"],
+            source=INGRESS if "code" in record else who[1] if who else "",
+            target=record["target"],
+            method=record["method"] or "",
+            path=record["path"] or "",
+            kind=kind,
+            detail=detail,
+            allowed=record.get("audit") == "denied",
+        )
     except (ValueError, KeyError, TypeError):
         return None
+
+
+def _reason(record: dict[str, str]) -> tuple[Literal["call", "token", "claims", "check", "certificate"], str]:
+    """Kind and detail: `tls` is in lines about handshakes, `code` (Envoy's response code details) in those of the ingress."""
+    if reason := record.get("tls"):
+        words = reason.rpartition("OPENSSL_internal:")[2].partition(":")[0]
+        return "certificate", words.strip().lower().replace("_", " ")[:80]
+    code = record.get("code") or ""
+    if code.startswith("jwt_authn"):
+        return "token", code.partition("{")[2].rstrip("}").replace("_", " ")
+    if code.startswith("rbac"):
+        return "claims", ""
+    return ("check", code) if code.startswith("ext_authz") else ("call", "")
 
 
 async def follow(path: Path) -> AsyncIterator[Refusal]:

@@ -10,6 +10,9 @@ from aiculturekit.cli.options import AppArgument, Json
 from aiculturekit.errors import Unreachable
 from aiculturekit.language import say
 
+_REFUSALS = 5
+"""At most so many lines of refused calls; the console shows all."""
+
 HELP = {
     "status": lambda: say("Show the daemon, its addresses and every workload."),
     "releases": lambda: say("Show an application's releases."),
@@ -47,7 +50,16 @@ def status(as_json: Json = False) -> int:
     rows = [{**outputs.workload_row(row), "app": row["app"]} for row in view["workloads"]]
     columns = [("app", say("application")), *outputs.workload_columns()]
     outputs.print_table(columns, rows, empty=say("no application yet: `aic up DIRECTORY` brings one up"))
+    _print_refusals(Client.of_home().get("refusals"))
     return 0
+
+
+def _print_refusals(records: list[dict[str, Any]]) -> None:
+    """The latest of what was not let through, with the line that decides it."""
+    for record in records[:_REFUSALS]:
+        place = f" ({record['file'].rpartition('/')[2]}:{record['line']})" if record["line"] else ""
+        times = say("{count} times", count=record["count"])
+        print(f"\n{record['message']}, {times}\n  {record['hint']}{place}")
 
 
 def releases(app: AppArgument = None, as_json: Json = False) -> None:

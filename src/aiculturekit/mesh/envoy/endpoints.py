@@ -21,23 +21,28 @@ def ports(assignment: Json) -> tuple[int, ...]:
 
 
 def inbound_sides(cluster: str, services: Iterable[Service]) -> Json:
-    """Every http service's first inbound listener, each a subset of its own: see clusters.unneeded."""
+    """Every http service's inbound listeners, a subset for each service: see clusters.unneeded. Where nothing but a refusal waits,
+    the first version's is enough; under audit all versions take part by their weight."""
     listed = [
-        _endpoint(service.versions[0].port) | {"metadata": {"filter_metadata": {"envoy.lb": {"service": service.name}}}}
+        endpoint | {"metadata": {"filter_metadata": {"envoy.lb": {"service": service.name}}}}
         for service in services
         if service.protocol != "tcp" and service.versions
+        for endpoint in (_by_weight(service) if service.access.audit else [_endpoint(service.versions[0].port)])
     ]
     return _assignment(cluster, listed)
 
 
 def weighted(cluster: str, service: Service) -> Json:
     """A tcp service's versions by weight: not in the listener, which would close its connections when it changes."""
-    listed = [
+    return _assignment(cluster, _by_weight(service))
+
+
+def _by_weight(service: Service) -> list[Json]:
+    return [
         _endpoint(version.port) | {"load_balancing_weight": max(1, round(version.weight * 100))}
         for version in service.versions
         if version.weight > 0
     ]
-    return _assignment(cluster, listed)
 
 
 def _assignment(cluster: str, listed: list[Json]) -> Json:

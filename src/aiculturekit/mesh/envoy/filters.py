@@ -1,12 +1,11 @@
-"""The HTTP connection managers of the four kinds of listener, and the log of what they refuse. Pure."""
+"""The HTTP connection managers of the four kinds of listener. Pure."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from aiculturekit.language import say
-from aiculturekit.mesh.envoy import documents, names
-from aiculturekit.mesh.envoy.documents import TEXT, Json
+from aiculturekit.mesh.envoy import documents, names, refusals
+from aiculturekit.mesh.envoy.documents import Json
 
 _HCM = "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _NOBODY = {"address_prefix": "192.0.2.0", "prefix_len": 32}
@@ -51,55 +50,10 @@ def inbound(folder: Path, *, door: str, app: str, service: str) -> Json:
         generate_request_id=False,
         forward_client_cert_details="SANITIZE_SET",
         set_current_client_cert_details={"uri": True},
-        access_log=[refusals(folder, app=app, service=service)],
-        local_reply_config={"mappers": [_reply(app, service)]},
+        access_log=[refusals.of_calls(folder, app=app, service=service)],
+        local_reply_config={"mappers": [refusals.reply(app=app, service=service)]},
         http2_protocol_options={"allow_connect": True},
     )
-
-
-def refusals(folder: Path, *, app: str, service: str) -> Json:
-    """One JSON line for each refused call, and none on the way of those that are allowed."""
-    path = [{"key": "enforced_engine_result"}]
-    matcher = {"filter": "envoy.filters.http.rbac", "path": path, "value": {"string_match": {"exact": "denied"}}}
-    # The guard leaves its verdict as metadata; a replica's own 403 has none.
-    is_denied = {"metadata_filter": {"matcher": matcher, "match_if_key_not_found": False}}
-    return _log(folder, is_denied, app=app, target=service, method="%REQ(:METHOD):16%", path="%PATH(NQ):256%")
-
-
-def connection_refusals(folder: Path, *, app: str, service: str) -> Json:
-    """The same for a tcp service, whose refusal is the end of the connection, and whose guard leaves no metadata."""
-    is_denied = documents.extension(
-        "access_loggers.extension_filters.cel",
-        "extensions.access_loggers.filters.cel.v3.ExpressionFilter",
-        expression="connection.termination_details.startsWith('rbac_access_denied')",
-    )
-    return _log(folder, {"extension_filter": is_denied}, app=app, target=service, method="", path="")
-
-
-def _log(folder: Path, condition: Json, **fields: str) -> Json:
-    line = {"at": "%START_TIME(%s.%3f)%", "peer": "%DOWNSTREAM_PEER_URI_SAN%", **fields}
-    log = documents.extension(
-        "access_loggers.file",
-        "extensions.access_loggers.file.v3.FileAccessLog",
-        path=str(folder / names.REFUSALS),
-        log_format={"json_format": line},
-    )
-    return log | {"filter": condition}
-
-
-def _reply(app: str, service: str) -> Json:
-    """What a refused caller reads."""
-    text = say(
-        "{caller} may not call {app}/{service}: it is not among its needs in the application file.\n",
-        caller="%DOWNSTREAM_PEER_URI_SAN%",
-        app=app,
-        service=service,
-    )
-    is_refused = {
-        "status_code_filter": {"comparison": {"op": "EQ", "value": {"default_value": 403, "runtime_key": "-"}}}
-    }
-    form = {"text_format_source": {"inline_string": text}, "content_type": TEXT}
-    return {"filter": is_refused, "body_format_override": form}
 
 
 def _through(door: str) -> Json:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from aiculturekit.mesh.envoy import documents, filters, names, routes, secrets
+from aiculturekit.mesh.envoy import documents, filters, names, permissions, refusals, secrets
 from aiculturekit.mesh.envoy.documents import Json
 from aiculturekit.mesh.nodes import Caller, Node, Service, Version
 
@@ -52,17 +52,22 @@ def _proxy(caller: Caller, *, folder: Path) -> Json:
 def _inbound(service: Service, version: Version, *, folder: Path, trust_domain: str) -> Json:
     name = names.inbound(service.app, service.name, version.name)
     tls = secrets.server(folder, (service.app, service.name), trust_domain=trust_domain)
+    logs = [refusals.of_handshakes(folder, app=service.app, service=service.name)]
     if service.protocol == "tcp":
-        log = filters.connection_refusals(folder, app=service.app, service=service.name)
+        logs.append(refusals.of_connections(folder, app=service.app, service=service.name))
         chain = [_guard(service, trust_domain), _pipe(name)]
-        return _listener(name, version.port, chain, tls=tls) | {"access_log": [log]}
-    manager = filters.inbound(folder, door=name, app=service.app, service=service.name)
-    return _listener(name, version.port, [manager], tls=tls)
+    else:
+        chain = [filters.inbound(folder, door=name, app=service.app, service=service.name)]
+    return _listener(name, version.port, chain, tls=tls) | {"access_log": logs}
 
 
 def _guard(service: Service, trust_domain: str) -> Json:
-    fields = {"stat_prefix": "inbound", "rules": routes.rules(service, trust_domain)}
-    return documents.extension("filters.network.rbac", "extensions.filters.network.rbac.v3.RBAC", **fields)
+    return documents.extension(
+        "filters.network.rbac",
+        "extensions.filters.network.rbac.v3.RBAC",
+        stat_prefix="inbound",
+        **permissions.engine(service, trust_domain),
+    )
 
 
 def _tunnel(caller: Caller, target: str) -> Json:

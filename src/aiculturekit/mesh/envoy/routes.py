@@ -7,14 +7,12 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from aiculturekit.language import say
-from aiculturekit.mesh import identities
 from aiculturekit.mesh.branches import Branch, branches
-from aiculturekit.mesh.envoy import documents, matches, names
+from aiculturekit.mesh.envoy import documents, matches, names, permissions
 from aiculturekit.mesh.envoy.documents import TEXT, Json
 from aiculturekit.mesh.nodes import INGRESS, Caller, Entry, Node, Service, Version
 from aiculturekit.mesh.rules import Retries
 
-RBAC = "envoy.filters.http.rbac"
 _SAFE_METHOD: Json = {"name": ":method", "string_match": {"safe_regex": {"regex": "GET|HEAD|OPTIONS"}}}
 _UNSENT = "connect-failure,refused-stream,reset-before-request"
 _LISTED = 30
@@ -71,27 +69,8 @@ def _inbound(service: Service, version: Version, *, trust_domain: str) -> Json:
         },
         {"match": {"prefix": "/"}, "route": action | {"retry_policy": retry | {"retry_on": _UNSENT}}},
     ]
-    allowed = {RBAC: allowance(service, trust_domain=trust_domain)}
+    allowed = {permissions.RBAC: permissions.per_route(service, trust_domain=trust_domain)}
     return _host(name, [name], routes) | {"typed_per_filter_config": allowed}
-
-
-def allowance(service: Service, *, trust_domain: str) -> Json:
-    """Who may call: in the route table, so that a permission changes without draining a listener."""
-    return documents.typed("extensions.filters.http.rbac.v3.RBACPerRoute", rbac={"rules": rules(service, trust_domain)})
-
-
-def rules(service: Service, trust_domain: str) -> Json:
-    """The allow list that follows from the callers; empty, it refuses everybody."""
-    principals = [
-        {
-            "authenticated": {
-                "principal_name": {"exact": identities.uri((service.app, caller), trust_domain=trust_domain)}
-            }
-        }
-        for caller in sorted(service.callers)
-    ]
-    policies = {"needs": {"permissions": [{"any": True}], "principals": principals}} if principals else {}
-    return {"action": "ALLOW", "policies": policies}
 
 
 def _proxy(caller: Caller, known: Iterable[Service]) -> list[Json]:
