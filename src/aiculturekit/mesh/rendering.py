@@ -16,12 +16,14 @@ Manifest = dict[str, Any]
 @dataclasses.dataclass(frozen=True, slots=True)
 class Place:
     """Where the documents go: every service is a Kubernetes Service `name.namespace` on `port`, every version its pods with the labels
-    `app` and `version`, every workload a ServiceAccount of its own name. `hosts` are the public host names at the ingress."""
+    `app` and `version`, every workload a ServiceAccount of its own name. `hosts` are the public host names at the ingress, which calls
+    as the service account `ingress` (NAMESPACE/NAME)."""
 
     namespace: str
     port: int = 80
     hosts: tuple[str, ...] = ("*",)
     trust_domain: str = "cluster.local"
+    ingress: str = "istio-system/istio-ingressgateway-service-account"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

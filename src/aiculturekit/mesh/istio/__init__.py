@@ -1,0 +1,50 @@
+"""A Node and a place go in, Istio's resources come out.
+
+Promise: pure; the same input gives the same documents, and an istiod that reads them makes its Envoys mean what ours mean: a suite asks
+both the same questions (`tests/conformance`). What Istio's own resources cannot say is an EnvoyFilter; what that cannot say either is a
+gap. May not: read, write, start or ask anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from aiculturekit.mesh.istio import (
+    destinations,
+    filters,
+    gateways,
+    limits,
+    matches,
+    peers,
+    permissions,
+    routes,
+    sidecars,
+    telemetry,
+)
+from aiculturekit.mesh.nodes import Node
+from aiculturekit.mesh.rendering import Gap, Manifest, Place
+
+
+def render(node: Node, *, place: Place) -> list[Manifest]:
+    """Istio's resources for the services, callers and public paths of one application."""
+    return [
+        *peers.rendered(place),
+        *gateways.rendered(node, place),
+        *routes.rendered(node, place),
+        *destinations.rendered(node, place),
+        *permissions.rendered(node, place),
+        *sidecars.rendered(node, place),
+        *filters.rendered(node, place),
+        *limits.rendered(node, place),
+        *telemetry.rendered(node, place),
+    ]
+
+
+def gaps(node: Node) -> list[Gap]:
+    """What would not be the same on Istio."""
+    return list(_gaps(node))
+
+
+def _gaps(node: Node) -> Iterator[Gap]:
+    for service in node.services:
+        yield from matches.gaps(service)

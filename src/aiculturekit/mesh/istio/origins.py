@@ -1,0 +1,28 @@
+"""CORS: which pages of other origins may call. Pure."""
+
+from __future__ import annotations
+
+import re
+
+from aiculturekit.mesh.envoy.documents import seconds
+from aiculturekit.mesh.istio.matches import Json
+from aiculturekit.mesh.rules import Cors
+
+
+def policy(cors: Cors) -> Json:
+    found: Json = {
+        "allowOrigins": [_origin(origin) for origin in cors.origins],
+        "allowMethods": list(cors.methods),
+        "allowHeaders": list(cors.headers),
+        "exposeHeaders": list(cors.expose),
+        "maxAge": seconds(cors.max_age),
+        "allowCredentials": cors.credentials,
+    }
+    return {name: value for name, value in found.items() if value != []}
+
+
+def _origin(origin: str) -> Json:
+    if "*" not in origin or origin == "*":
+        return {"exact": origin}
+    head, _, tail = origin.partition("*")
+    return {"regex": rf"{re.escape(head)}[^./:]+{re.escape(tail)}"}

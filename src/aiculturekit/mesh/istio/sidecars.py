@@ -1,0 +1,22 @@
+"""Sidecar: each workload's Envoy knows what its workload needs, and nothing else; with a thousand services that is most of its memory. It
+is no guard: who is refused says the service's own side. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from aiculturekit.mesh.istio import names
+from aiculturekit.mesh.nodes import Node
+from aiculturekit.mesh.rendering import Manifest, Place
+
+
+def rendered(node: Node, place: Place) -> Iterator[Manifest]:
+    for caller in node.callers:
+        hosts = [f"./{names.host(target, place)}" for target in sorted(caller.needs)]
+        yield names.networking(
+            "Sidecar",
+            caller.name,
+            place,
+            workloadSelector={"labels": {"app": caller.name}},
+            egress=[{"hosts": [*hosts, "istio-system/*"]}],
+        )

@@ -1,0 +1,15 @@
+"""Telemetry: every request's trace is kept, where traces are wanted at all. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from aiculturekit.mesh.istio import names
+from aiculturekit.mesh.nodes import Node
+from aiculturekit.mesh.rendering import Manifest, Place
+
+
+def rendered(node: Node, place: Place) -> Iterator[Manifest]:
+    """To whom traces go is the mesh's own configuration (an extensionProvider of MeshConfig)."""
+    if node.otlp_port is not None:
+        yield names.observed("Telemetry", "default", place, tracing=[{"randomSamplingPercentage": 100.0}])

@@ -1,0 +1,53 @@
+"""The stage of our own mesh: the node's Envoy."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+
+from aiculturekit.mesh.meshes import Mesh
+from aiculturekit.mesh.nodes import Node
+from tests.conformance.clients import Door
+from tests.conformance.replicas import Replica
+from tests.conformance.stages import APP, PORTS, Stage, node
+
+
+class Ours(Stage):
+    name = "ours"
+    ingress_identity = f"/ns/{APP}/sa/ingress"
+
+    def __init__(self, replicas: Mapping[str, Replica], *, folder: Path, mesh: Mesh) -> None:
+        super().__init__(replicas, folder=folder)
+        self._mesh, self._node = mesh, Node(ingress_port=8080)
+
+    async def apply(self, text: str) -> None:
+        await self._mesh.apply(Node(ingress_port=8080))
+        self._node = node(text, folder=self.folder)
+        await self._mesh.apply(self._node)
+        versions = {version.name for service in self._node.services for version in service.versions}
+        for version in sorted(versions):
+            ports = [port for name, port in PORTS.items() if name.startswith(f"{version}-")]
+            await self._mesh.publish(APP, "api", version=version, ports=ports)
+
+    def door(self, source: str) -> Door:
+        if source == "ingress":
+            return Door("127.0.0.1", self._node.ingress_port, f"{APP}.localhost")
+        [caller] = [one for one in self._node.callers if one.name == source]
+        if "api" in caller.needs:
+            return Door("127.0.0.1", caller.needs["api"], "api")
+        return Door("127.0.0.1", caller.proxy, "api", is_proxy=True)
+
+    def inner(self) -> tuple[str, int]:
+        [api] = [service for service in self._node.services if service.name == "api"]
+        return "127.0.0.1", api.versions[0].port
+
+
+@contextlib.asynccontextmanager
+async def staged(replicas: Mapping[str, Replica], *, folder: Path) -> AsyncIterator[Ours]:
+    mesh = Mesh(home=folder, node="conformance")
+    await mesh.start()
+    try:
+        yield Ours(replicas, folder=folder, mesh=mesh)
+    finally:
+        await mesh.stop()
