@@ -16,10 +16,12 @@ from aiculturekit import state, threads
 from aiculturekit.control.applications import Applications
 from aiculturekit.control.autoscalers import Autoscaler
 from aiculturekit.control.feeds import Feeds
+from aiculturekit.control.flows import Flows
 from aiculturekit.control.hubs import Hub
 from aiculturekit.control.lives import Life
 from aiculturekit.control.observations import Observations
 from aiculturekit.control.operations import Operation, Operations
+from aiculturekit.control.sightings import Sightings
 from aiculturekit.control.views import Views
 from aiculturekit.deploy.pipeline import Pipeline
 from aiculturekit.engine import ports as engine_ports
@@ -72,6 +74,7 @@ class Parts:
     observations: Observations
     views: Views
     feeds: Feeds
+    flows: Flows
     life: Life
     ports: Ports
     tasks: list[asyncio.Task[Any]]
@@ -137,7 +140,9 @@ async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) ->
     applications = Applications(
         home=given.home, database=database, target=target, pipeline=pipeline, engine=engine, operations=operations
     )
-    observations = Observations(mesh=mesh, hub=hub)
+    sightings = Sightings(database)
+    await sightings.open()
+    observations = Observations(mesh=mesh, hub=hub, sightings=sightings)
     views = Views(
         home=given.home,
         database=database,
@@ -148,6 +153,9 @@ async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) ->
         platform=lambda: platform() | {"ingress": f"http://127.0.0.1:{ingress_port}", "envoy": {"pid": mesh.pid}},
     )
     feeds = late.feeds = Feeds(home=given.home, database=database, hub=hub, views=views)
+    flows = Flows(
+        views=views, observations=observations, sightings=sightings, in_force=target.in_force, refusals=feeds.refusals
+    )
     life = Life(
         database=database,
         target=target,
@@ -173,6 +181,7 @@ async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) ->
         observations,
         views,
         feeds,
+        flows,
         life,
         ports,
         tasks,

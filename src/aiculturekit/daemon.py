@@ -103,6 +103,7 @@ class Daemon:
             operations=parts.operations,
             views=parts.views,
             feeds=parts.feeds,
+            flows=parts.flows,
             host=self,
             authorize=guard(token, self.sessions),
         )
@@ -110,6 +111,7 @@ class Daemon:
             routes,
             pages.router(parts.views, sessions=self.sessions, refusals=parts.feeds.refusals),
             status=parts.views.status,
+            edges=parts.flows.of_all,
             proxy_metrics=parts.mesh.prometheus,
             page=pages.error_page,
         )

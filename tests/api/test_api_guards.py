@@ -29,7 +29,7 @@ class Door:
         routes = APIRouter(prefix="/api/v1", dependencies=[Depends(guard("the-token", self.sessions))])
         routes.add_api_route("/thing", self.thing, methods=["GET", "POST"])
         routes.add_api_route("/fails/{kind}", self.fails)
-        self.app = application(routes, status=self.status, proxy_metrics=self.proxy_metrics, page=self.page)
+        self.app = application(routes, status=self.status, edges=list, proxy_metrics=self.proxy_metrics, page=self.page)
 
     async def thing(self, request: Request) -> dict[str, str]:
         return {"author": request.state.author}

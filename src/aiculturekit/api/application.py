@@ -29,6 +29,7 @@ _STATUS: tuple[tuple[type[errors.AicError], int], ...] = (
 def application(
     *routers: APIRouter,
     status: Callable[[], Awaitable[dict[str, Any]]],
+    edges: Callable[[], list[dict[str, Any]]],
     proxy_metrics: Callable[[], Awaitable[str]],
     page: Page,
 ) -> FastAPI:
@@ -36,13 +37,16 @@ def application(
     app = FastAPI(title="AICultureKit", version=__version__, docs_url=None, redoc_url=None)
     for router in routers:
         app.include_router(router)
-    _health(app, status, proxy_metrics)
+    _health(app, status, edges, proxy_metrics)
     _translate_errors(app, page)
     return app
 
 
 def _health(
-    app: FastAPI, status: Callable[[], Awaitable[dict[str, Any]]], proxy_metrics: Callable[[], Awaitable[str]]
+    app: FastAPI,
+    status: Callable[[], Awaitable[dict[str, Any]]],
+    edges: Callable[[], list[dict[str, Any]]],
+    proxy_metrics: Callable[[], Awaitable[str]],
 ) -> None:
     @app.get("/healthz", include_in_schema=False)
     async def healthz() -> PlainTextResponse:
@@ -56,7 +60,7 @@ def _health(
     @app.get("/metrics", include_in_schema=False)
     async def all_metrics(request: Request) -> PlainTextResponse:
         refuse_strangers(request)
-        text = metrics.own(await status()) + await proxy_metrics()
+        text = metrics.own(await status()) + metrics.mesh(edges()) + await proxy_metrics()
         return PlainTextResponse(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
 

@@ -12,6 +12,22 @@ _ROWS = (
     ("aic_workload_memory_bytes", "gauge", "Proportional memory of all replicas.", "memory_bytes"),
 )
 
+_LATENCY = "aic_edge_latency_seconds"
+_EDGES = (
+    ("aic_edge_requests_total", "counter", "Requests answered; for a tcp service, connections.", "requests"),
+    ("aic_edge_errors_total", "counter", "Answers of 5xx; for a tcp service, connections that failed.", "errors"),
+    ("aic_edge_retries_total", "counter", "Tries after the first.", "retries"),
+    ("aic_edge_timeouts_total", "counter", "Requests given up for their time.", "timeouts"),
+    ("aic_edge_limited_total", "counter", "Answers of 429.", "limited"),
+    ("aic_edge_overflows_total", "counter", "Turned away by the version's breaker, all callers together.", "overflows"),
+    ("aic_edge_received_bytes_total", "counter", "Bytes from the service.", "received"),
+    ("aic_edge_sent_bytes_total", "counter", "Bytes to the service.", "sent"),
+    ("aic_edge_connections", "gauge", "Open connections.", "connections"),
+    ("aic_edge_breaker_open", "gauge", "1 while the version's breaker turns requests away.", "breaker_open"),
+    ("aic_edge_hosts", "gauge", "Replicas of the version.", "hosts"),
+    ("aic_edge_hosts_ejected", "gauge", "Replicas of the version that are left out.", "ejected"),
+)
+
 
 def own(status: Mapping[str, Any]) -> str:
     """The status view as metrics."""
@@ -21,6 +37,27 @@ def own(status: Mapping[str, Any]) -> str:
         lines += [f"# HELP {metric} {text}", f"# TYPE {metric} {kind}"]
         lines += _samples(metric, figure, status["workloads"])
     return "\n".join(lines) + "\n"
+
+
+def mesh(edges: Iterable[Mapping[str, Any]]) -> str:
+    """The edges view as metrics, with the labels app, source, target and version. Times are those of the last seconds."""
+    listed = list(edges)
+    lines = []
+    for metric, kind, text, figure in _EDGES:
+        lines += [f"# HELP {metric} {text}", f"# TYPE {metric} {kind}"]
+        lines += [f"{metric}{_edge(row)} {int(row[figure])}" for row in listed if row[figure] is not None]
+    lines += [f"# HELP {_LATENCY} Time to answer, over the last sample.", f"# TYPE {_LATENCY} gauge"]
+    for share, figure in (("0.5", "p50_ms"), ("0.95", "p95_ms"), ("0.99", "p99_ms")):
+        lines += [
+            f"{_LATENCY}{_edge(row, quantile=share)} {row[figure] / 1000:g}"
+            for row in listed
+            if row[figure] is not None
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _edge(row: Mapping[str, Any], **more: str) -> str:
+    return _labels({key: row[key] for key in ("app", "source", "target", "version")} | more)
 
 
 def _samples(metric: str, figure: str, workloads: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from aiculturekit.api import bodies, streams
 from aiculturekit.control.applications import Applications
 from aiculturekit.control.feeds import Feeds
+from aiculturekit.control.flows import Flows
 from aiculturekit.control.operations import Operations
 from aiculturekit.control.plans import described
 from aiculturekit.control.views import Views
@@ -38,11 +39,19 @@ class Host(Protocol):
 
 
 def router(
-    *, applications: Applications, operations: Operations, views: Views, feeds: Feeds, host: Host, authorize: Authorize
+    *,
+    applications: Applications,
+    operations: Operations,
+    views: Views,
+    feeds: Feeds,
+    flows: Flows,
+    host: Host,
+    authorize: Authorize,
 ) -> APIRouter:
     """All of the API. `authorize` lets a request pass and notes its author in `request.state`, or raises."""
     routes = APIRouter(prefix="/api/v1", dependencies=[Depends(authorize)])
     _reading(routes, views)
+    _flowing(routes, flows)
     _following(routes, operations, feeds)
     _changing(routes, applications, host)
     _hosting(routes, host)
@@ -85,6 +94,25 @@ def _reading(routes: APIRouter, views: Views) -> None:
     @routes.get("/targets", summary="Where applications can run, and how well each is proven")
     async def targets() -> list[Json]:
         return await views.targets()
+
+
+Seconds = Annotated[float, Query(gt=0, le=31 * 86400)]
+
+
+def _flowing(routes: APIRouter, flows: Flows) -> None:
+    @routes.get(
+        "/apps/{app}/edges", summary="Every caller and service version with its figures; over a window in seconds"
+    )
+    async def edges(app: str, window: Annotated[float | None, Query(gt=0, le=900)] = None) -> list[Json]:
+        return await flows.edges(app, seconds=window)
+
+    @routes.get("/apps/{app}/history", summary="The figures of the last seconds, sample by sample")
+    async def history(app: str, seconds: Annotated[float, Query(gt=0, le=900)] = 300) -> Json:
+        return await flows.history(app, seconds=seconds)
+
+    @routes.get("/apps/{app}/advice", summary="What could be better about `needs`, over a window in seconds")
+    async def advice(app: str, window: Seconds = 3600) -> Json:
+        return await flows.advice(app, window=window)
 
 
 def _following(routes: APIRouter, operations: Operations, feeds: Feeds) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiculturekit.mesh.nodes import INGRESS, Edge
 from aiculturekit.plan.documents import Document
+
+_SILENT = Edge("", "", "", "")
+"""An edge over which nothing was called yet."""
 
 
 def figures(edges: Sequence[Edge]) -> dict[str, Any]:
@@ -66,10 +70,9 @@ def _calls(documents: Sequence[Document]) -> list[tuple[str, str]]:
 
 
 def _edge(source: str, target: str, *, edge: Edge | None, version: str) -> dict[str, Any]:
-    keys = ("rate", "error_rate", "p50_ms", "p95_ms", "p99_ms", "requests", "errors", "ejected")
-    empty: dict[str, Any] = {key: None if key.startswith("p") else 0 for key in keys}
-    numbers = {key: getattr(edge, key) for key in keys} if edge else empty
-    return {"source": source, "target": target, "version": version, **numbers, "mtls": bool(version)}
+    numbers = dataclasses.asdict(edge or _SILENT) | {"source": source, "target": target, "version": version}
+    del numbers["app"]
+    return numbers | {"mtls": bool(version)}
 
 
 def _nodes(

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 
 from aiculturekit.control.hubs import Hub
+from aiculturekit.control.sightings import Sightings
 from aiculturekit.errors import AicError
 from aiculturekit.mesh import figures
 from aiculturekit.mesh.figures import Growth, Place, Sample
@@ -27,8 +28,8 @@ _LOOKING = 30.0
 class Observations:
     """The last sample, and what came in the last quarter of an hour. Asking keeps the sampling fast for a while."""
 
-    def __init__(self, *, mesh: Mesh, hub: Hub) -> None:
-        self._mesh, self._hub = mesh, hub
+    def __init__(self, *, mesh: Mesh, hub: Hub, sightings: Sightings) -> None:
+        self._mesh, self._hub, self._sightings = mesh, hub, sightings
         self._history = History()
         self._sample: Sample | None = None
         self._edges: list[Edge] = []
@@ -59,7 +60,9 @@ class Observations:
         """Sample for ever."""
         while True:
             try:
-                self._take(await self._mesh.sample())
+                sample = await self._mesh.sample()
+                self._take(sample)
+                await self._sightings.note(sample, now=time.time())
             except (AicError, OSError):  # a proxy that is being restarted: the next sample has it again
                 log.debug("no sample of the mesh", exc_info=True)
             self._hub.tell("sample", {})

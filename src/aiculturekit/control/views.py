@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from aiculturekit import __version__
-from aiculturekit.control import graphs, times
+from aiculturekit.control import graphs, phrases, times
 from aiculturekit.control.observations import Observations
 from aiculturekit.control.operations import Operations
 from aiculturekit.engine.logs import Record, read
@@ -194,9 +194,16 @@ class Views:
             "needs": [need | {"url": need["url"] or urls.get(_variable(need["name"]))} for need in body["needs"]],
             "callers": access["callers"],
             "versions": [
-                row | {"weight": route["weights"].get(row["version"]), "match": route["matches"].get(row["version"])}
+                row
+                | {
+                    "weight": route["weights"].get(row["version"]),
+                    "match": route["matches"].get(row["version"]),
+                    "match_text": phrases.matched(route["matches"].get(row["version"])),
+                }
                 for row in rows
             ],
+            "rules": phrases.rules(route.get("traffic", {})),
+            "faults": phrases.faults(route.get("traffic", {})),
             "command": body["run"],
             "directory": body["directory"],
             "environment": _masked(self._environment(app, name) or {**urls, **body["env"]}),

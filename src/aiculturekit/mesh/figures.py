@@ -18,7 +18,7 @@ PATTERN = (
     r"|upstream_cx_(total|active|connect_fail|overflow|rx_bytes_total|tx_bytes_total)"
     r"|circuit_breakers\.default\.(rq_open|rq_pending_open|cx_open|remaining_rq)"
     r"|membership_total|outlier_detection\.ejections_active|ssl\.(handshake|connection_error|fail_verify_(error|san)))"
-    r"|vhost\.(need|proxy)/.*\.vcluster\.(read|other)\.upstream_rq_total)$"
+    r"|server\.uptime|vhost\.(need|proxy)/.*\.vcluster\.(read|other)\.upstream_rq_total)$"
 )
 """The figures that this module reads."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, select
 
 from aiculturekit.state import rows
+from aiculturekit.state.databases import relaxed
 from aiculturekit.state.schema import settings
 
 
@@ -15,3 +16,9 @@ def get(connection: Connection, name: str, *, default: str | None = None) -> str
 
 def put(connection: Connection, name: str, *, value: str) -> None:
     rows.put(connection, settings, key={"name": name}, values={"value": value})
+
+
+@relaxed
+def note(connection: Connection, name: str, *, value: str) -> None:
+    """Put what is found out anew when it is lost."""
+    put(connection, name, value=value)

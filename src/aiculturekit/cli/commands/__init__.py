@@ -7,7 +7,7 @@ from typing import Any
 import typer
 
 from aiculturekit import __version__
-from aiculturekit.cli.commands import doctors, files, lives, looks, servers, shifts
+from aiculturekit.cli.commands import doctors, files, lives, looks, meshes, servers, shifts
 from aiculturekit.language import say
 
 
@@ -26,6 +26,7 @@ def application() -> Any:
             name = command.__name__.rstrip("_").replace("_", "-")
             app.command(name, help=module.HELP[name]())(command)
     app.add_typer(servers.group(), name="server")
+    app.add_typer(meshes.group(), name="mesh")
     app.callback()(_options)
     return app
 

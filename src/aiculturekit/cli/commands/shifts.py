@@ -50,7 +50,7 @@ def traffic(
         outputs.print_json(versions)
         return
     rows = [
-        {**outputs.workload_row(row), "share": f"{row['weight'] or 0:g}%", "match": _matched(row["match"])}
+        {**outputs.workload_row(row), "share": f"{row['weight'] or 0:g}%", "match": row["match_text"]}
         for row in versions
     ]
     columns = [
@@ -73,13 +73,6 @@ def _weight(text: str) -> tuple[str, float]:
         raise UsageError(
             say("{text} does not read VERSION=PERCENT", text=repr(text)), hint="aic traffic payment-service v2=25%"
         ) from None
-
-
-def _matched(match: dict[str, Any] | None) -> str | None:
-    if not match:
-        return None
-    headers = [f"{name}: {value}" for name, value in match["headers"].items()]
-    return ", ".join([*headers, *(match[key] for key in ("method", "path") if match[key])])
 
 
 def rollback(
