@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from aiculturekit import state, threads
+from aiculturekit.control import trusts
 from aiculturekit.control.applications import Applications
 from aiculturekit.control.autoscalers import Autoscaler
 from aiculturekit.control.feeds import Feeds
@@ -28,14 +29,22 @@ from aiculturekit.engine import ports as engine_ports
 from aiculturekit.engine.schedules import Scheduler
 from aiculturekit.engine.supervisor import Engine
 from aiculturekit.engine.workloads import Event
+from aiculturekit.errors import UsageError
+from aiculturekit.language import say
 from aiculturekit.locator import Locator
+from aiculturekit.mesh import identities
 from aiculturekit.mesh.meshes import Mesh
+from aiculturekit.mesh.rotations import DAY, Lives
+from aiculturekit.spec import units
 from aiculturekit.state import replicas, settings
 from aiculturekit.state.databases import Database
 from aiculturekit.targets.local import Local, Ports
 
 INGRESS_PORT = 8080
 API_PORT = 7411
+TRUST_DOMAIN = "aic.local"
+_CERT_LIFE, _ROOT_AHEAD = (10.0, 7 * DAY), (5.0, 30 * DAY)
+"""Seconds: the shortest and the longest that can be asked for."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -47,6 +56,9 @@ class Settings:
     is_isolated: bool = False
     ingress_port: int = INGRESS_PORT
     api_port: int = API_PORT
+    lives: Lives = dataclasses.field(default_factory=Lives)
+    trust_domain: str = ""
+    """Empty: the one that this home has."""
 
     @classmethod
     def from_environ(cls, home: Path, environ: Mapping[str, str]) -> Settings:
@@ -56,6 +68,11 @@ class Settings:
             is_isolated=environ.get("AIC_ISOLATED", "") not in ("", "0"),
             ingress_port=int(environ.get("AIC_INGRESS_PORT", INGRESS_PORT)),
             api_port=int(environ.get("AIC_API_PORT", API_PORT)),
+            lives=Lives(
+                leaf=_seconds(environ, "AIC_CERT_LIFE", within=_CERT_LIFE, default=Lives().leaf),
+                ahead=_seconds(environ, "AIC_ROOT_AHEAD", within=_ROOT_AHEAD, default=Lives().ahead),
+            ),
+            trust_domain=_domain(environ.get("AIC_TRUST_DOMAIN", "")),
         )
 
 
@@ -113,7 +130,8 @@ async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) ->
     ports = Ports(database=database, allocate=engine_ports.allocate)
     await ports.open()
     hub, late, scheduler = Hub(), _Late(), Scheduler()
-    mesh = Mesh(home=given.home, node=node, on_event=late.mesh_event)
+    trust_domain = await database.run(_trust_domain, given.trust_domain)
+    mesh = Mesh(home=given.home, node=node, on_event=late.mesh_event, lives=given.lives, trust_domain=trust_domain)
     ingress_port = await ports.prefer(
         "ingress",
         port=0 if given.is_isolated else given.ingress_port,
@@ -134,6 +152,7 @@ async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) ->
         scheduler=scheduler,
         inherited=_inherited(given.home, os.environ),
         ingress_port=ingress_port,
+        trust_domain=trust_domain,
     )
     pipeline = Pipeline(database=database, target=target)
     operations = Operations(on_end=late.operation_end)
@@ -150,7 +169,14 @@ async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) ->
         engine=engine,
         observations=observations,
         operations=operations,
-        platform=lambda: platform() | {"ingress": f"http://127.0.0.1:{ingress_port}", "envoy": {"pid": mesh.pid}},
+        platform=lambda: (
+            platform()
+            | {
+                "ingress": f"http://127.0.0.1:{ingress_port}",
+                "envoy": {"pid": mesh.pid},
+                "trust": trusts.summary(mesh.trust),
+            }
+        ),
     )
     feeds = late.feeds = Feeds(home=given.home, database=database, hub=hub, views=views)
     flows = Flows(
@@ -219,6 +245,53 @@ def _node_name(connection: Any) -> str:
         name = secrets.token_hex(8)
         settings.put(connection, "node", value=name)
     return name
+
+
+def _trust_domain(connection: Any, asked: str) -> str:
+    """The trust domain that this home took at its first start. Raises UsageError for another: every certificate has it in its name."""
+    name = settings.get(connection, "trust_domain")
+    if name is None:
+        name = asked or TRUST_DOMAIN
+        settings.put(connection, "trust_domain", value=name)
+    if asked and asked != name:
+        raise UsageError(
+            say("this home's trust domain is {name}, not {asked}", name=name, asked=asked),
+            hint=say("unset AIC_TRUST_DOMAIN, or use another AIC_HOME"),
+        )
+    return name
+
+
+def _domain(text: str) -> str:
+    if text and not identities.is_domain(text):
+        raise UsageError(
+            say("AIC_TRUST_DOMAIN: {text} is no trust domain", text=repr(text[:80])),
+            hint=say("lower-case letters, digits, dots, hyphens and underscores, as in prod.example.org"),
+        )
+    return text
+
+
+def _seconds(environ: Mapping[str, str], name: str, *, within: tuple[float, float], default: float) -> float:
+    """A duration such as 3600, 90s or 1h from the environment. Raises UsageError."""
+    text = environ.get(name)
+    if not text:
+        return default
+    shortest, longest = within
+    try:
+        value = units.duration(f"{text}s" if text.replace(".", "", 1).isdigit() else text)
+    except ValueError:
+        value = -1.0
+    if not shortest <= value <= longest:
+        raise UsageError(
+            say(
+                "{name}: {text} is no time between {shortest} s and {longest} s",
+                name=name,
+                text=repr(text[:40]),
+                shortest=round(shortest),
+                longest=round(longest),
+            ),
+            hint=say("write it like 90s, 30m or 1h"),
+        )
+    return value
 
 
 def _inherited(home: Path, environ: Mapping[str, str]) -> dict[str, str]:

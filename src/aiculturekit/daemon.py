@@ -26,6 +26,7 @@ import psutil
 import uvicorn
 
 from aiculturekit import __version__
+from aiculturekit.api import trusts
 from aiculturekit.api.application import application
 from aiculturekit.api.guards import guard
 from aiculturekit.api.routes import router
@@ -33,6 +34,7 @@ from aiculturekit.compose import Parts, Settings, compose
 from aiculturekit.console import pages
 from aiculturekit.console.sessions import Sessions
 from aiculturekit.control import times
+from aiculturekit.control import trusts as shown
 from aiculturekit.control.watchers import Watchers
 from aiculturekit.engine import ports as engine_ports
 from aiculturekit.errors import AicError, HostTrouble
@@ -109,7 +111,13 @@ class Daemon:
         )
         app = application(
             routes,
-            pages.router(parts.views, sessions=self.sessions, refusals=parts.feeds.refusals),
+            trusts.router(parts.mesh.trust, authorize=guard(token, self.sessions)),
+            pages.router(
+                parts.views,
+                sessions=self.sessions,
+                refusals=parts.feeds.refusals,
+                identities=lambda: shown.identities(parts.mesh.trust),
+            ),
             status=parts.views.status,
             edges=parts.flows.of_all,
             proxy_metrics=parts.mesh.prometheus,

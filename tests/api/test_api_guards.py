@@ -44,8 +44,14 @@ class Door:
         }[kind]
 
     async def status(self) -> dict[str, Any]:
+        trust = {"certificates": 3, "seconds_left": 1800.5, "trouble": "no disk"}
         row = {"app": "s", "name": 'w"', "kind": "service", "version": "v1", "replicas": 2, "ready": 1, "restarts": 3}
-        return {"version": "1", "envoy": {"pid": self.envoy}, "workloads": [row | {"memory_bytes": None}]}
+        return {
+            "version": "1",
+            "envoy": {"pid": self.envoy},
+            "trust": trust,
+            "workloads": [row | {"memory_bytes": None}],
+        }
 
     async def proxy_metrics(self) -> str:
         return "envoy_server_live{} 1\n"
@@ -136,6 +142,9 @@ async def test_metrics_are_prometheus_text(door: Door) -> None:
     assert 'aic_workload_replicas{app="s",name="w\\"",kind="service",version="v1"} 2' in lines
     assert "# TYPE aic_workload_restarts_total counter" in lines
     assert not any(line.startswith("aic_workload_memory_bytes{") for line in lines), "unknown is left out, not zero"
+    assert {"aic_certificates 3", "aic_certificate_seconds_left 1800.5", "aic_certificate_renewal_failing 1"} <= {
+        *lines
+    }
     assert lines[-1] == "envoy_server_live{} 1"
 
 

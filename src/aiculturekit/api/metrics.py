@@ -36,7 +36,21 @@ def own(status: Mapping[str, Any]) -> str:
     for metric, kind, text, figure in _ROWS:
         lines += [f"# HELP {metric} {text}", f"# TYPE {metric} {kind}"]
         lines += _samples(metric, figure, status["workloads"])
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *_certificates(status["trust"])]) + "\n"
+
+
+def _certificates(trust: Mapping[str, Any]) -> list[str]:
+    rows = [
+        ("aic_certificates", "Certificates of workloads.", trust["certificates"]),
+        ("aic_certificate_seconds_left", "Seconds until the first certificate ends.", trust["seconds_left"]),
+        ("aic_certificate_renewal_failing", "1 while the last attempt to renew failed.", int(bool(trust["trouble"]))),
+    ]
+    return [
+        line
+        for metric, text, value in rows
+        if value is not None
+        for line in (f"# HELP {metric} {text}", f"# TYPE {metric} gauge", f"{metric} {value}")
+    ]
 
 
 def mesh(edges: Iterable[Mapping[str, Any]]) -> str:

@@ -150,6 +150,28 @@ def _mesh_files() -> Finding:
     return Finding("mesh files", "ok", str(allowed) if allowed is not None else say("not limited"))
 
 
+def _certificates() -> Finding:
+    if not daemons.is_alive():
+        return Finding("certificates", "ok", say("the daemon renews them while it runs"))
+    trust = clients.Client.of_home(any_version=True).get("status").get("trust") or {}
+    left, trouble = trust.get("seconds_left"), trust.get("trouble", "")
+    if left is None:
+        return Finding("certificates", "warning" if trouble else "ok", trouble or say("none is needed yet"))
+    if left <= 0:
+        message = say("certificates have ended: calls between workloads fail on new connections")
+        return Finding("certificates", "error", f"{message}: {trouble}" if trouble else message, _renewal())
+    message = say("{count}; the first ends in {minutes} min", count=trust["certificates"], minutes=round(left / 60))
+    if trouble:
+        return Finding("certificates", "warning", f"{message}; {trouble}", _renewal())
+    return Finding("certificates", "ok", message)
+
+
+def _renewal() -> str:
+    return say(
+        "mend what it says; the daemon tries again by itself, `aic server stop --keep` and `aic server start` at once"
+    )
+
+
 def _limits() -> Finding:
     from aiculturekit.engine import limits
 
@@ -176,5 +198,5 @@ def _tools() -> Finding:
 
 
 _CHECKS: tuple[Callable[[], Finding], ...] = (
-    _python, _envoy, _home, _daemon, _port, _open_files, _watches, _mesh_files, _limits, _proxies, _tools,
+    _python, _envoy, _home, _daemon, _port, _open_files, _watches, _mesh_files, _certificates, _limits, _proxies, _tools,
 )  # fmt: skip

@@ -52,11 +52,17 @@ class Views(Protocol):
     async def targets(self) -> list[Json]: ...
 
 
-def router(views: Views, *, sessions: Sessions, refusals: Callable[[str | None], list[Json]]) -> APIRouter:
+def router(
+    views: Views,
+    *,
+    sessions: Sessions,
+    refusals: Callable[[str | None], list[Json]],
+    identities: Callable[[], list[Json]] = list,
+) -> APIRouter:
     """The console under /. Without a session every page says how to start one."""
     routes = APIRouter(include_in_schema=False)
     _doors(routes, sessions)
-    _Pages(views, sessions, refusals).add_to(routes)
+    _Pages(views, sessions, refusals, identities).add_to(routes)
     return routes
 
 
@@ -91,8 +97,14 @@ def _doors(routes: APIRouter, sessions: Sessions) -> None:
 class _Pages:
     """One method a page; each answers with the template's name and what it shows."""
 
-    def __init__(self, views: Views, sessions: Sessions, refusals: Callable[[str | None], list[Json]]) -> None:
-        self._views, self._sessions, self._refusals = views, sessions, refusals
+    def __init__(
+        self,
+        views: Views,
+        sessions: Sessions,
+        refusals: Callable[[str | None], list[Json]],
+        identities: Callable[[], list[Json]],
+    ) -> None:
+        self._views, self._sessions, self._refusals, self._identities = views, sessions, refusals, identities
 
     def add_to(self, routes: APIRouter) -> None:
         for path, page in (
@@ -197,6 +209,7 @@ class _Pages:
         return "platform.html", {
             "status": await self._views.status(),
             "targets": await self._views.targets(),
+            "identities": self._identities(),
             "changes": await self._views.changes(None, 20),
         }
 

@@ -35,6 +35,7 @@ def _templates() -> Any:
     environment.globals |= {"say": say, "static": static_url}
     environment.filters |= {
         "ago": ago, "clock": clock, "number": number, "percent": percent, "ms": milliseconds, "bytes": size, "state": state,
+        "left": left,
     }  # fmt: skip
     return environment
 
@@ -66,6 +67,12 @@ def ago(moment: str | None) -> str:
     if seconds < 86400:
         return say("{count} h ago", count=seconds // 3600)
     return say("{count} d ago", count=seconds // 86400)
+
+
+def left(moment: str) -> str:
+    """How long until an ISO time, in minutes."""
+    seconds = (datetime.fromisoformat(moment) - datetime.now(UTC)).total_seconds()
+    return say("{minutes} min", minutes=max(0, round(seconds / 60)))
 
 
 def clock(moment: str | None) -> str:

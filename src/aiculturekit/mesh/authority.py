@@ -1,183 +1,172 @@
-"""The node's own certificate authority: X.509-SVIDs after the SPIFFE rules, as a short-lived program.
+"""The node's own certificate authority, as a short-lived program.
 
-`python -m aiculturekit.mesh.authority --ca FOLDER --mesh FOLDER` reads `{"trust_domain", "identities": [[app,
-name]]}` from stdin, issues a certificate for each identity straight into Envoy's SDS files, and prints `{"app/name":
-[not_before, not_after]}` (seconds since the epoch). So neither the authority's key nor any workload's ever enters the
-daemon, nor does the library that handles them.
+`python -m aiculturekit.mesh.authority --ca FOLDER --mesh FOLDER` reads a request from stdin: `{"trust_domain", "identities": [[app,
+name]], "lives": {...}, "rotate": bool}`. It issues a certificate for each identity straight into Envoy's SDS files, and prints
+`{"leaves": {"app/name": Leaf}, "roots": [Root], "signer": name}`. So neither the authority's key nor any workload's ever enters the
+daemon, nor does the library that handles them. When what happens, says `rotations`.
 
-A root lives a year. Another is made when the newest has 60 days left; it is in the trust bundle at once and signs
-only after a day, when everybody has read the bundle; it leaves the bundle when it ends. The SPIFFE rules: exactly one
-URI SAN; the leaf's has a path, is no CA and has digitalSignature only; the root's has no path and has keyCertSign
-(X509-SVID, 2-4).
+It may be killed at any point. What it is about to sign is in `state.json` before a certificate is, a root is in the bundle before it is
+used, and its file goes after it left the bundle; the next call carries on from there.
 """
 
 from __future__ import annotations
 
 import argparse
-import datetime
+import contextlib
+import dataclasses
 import fcntl
 import json
 import os
 import sys
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-
-from aiculturekit.mesh import files, identities
+from aiculturekit.mesh import bundles, files, identities, rotations, svids
 from aiculturekit.mesh.envoy import names, secrets
 from aiculturekit.mesh.identities import Identity
+from aiculturekit.mesh.rotations import Leaf, Lives, Plan, Root
 
-ROOT_LIFE = datetime.timedelta(days=365)
-ROOT_RENEWED = datetime.timedelta(days=60)
-ROOT_SIGNS_AFTER = datetime.timedelta(days=1)
-LEAF_LIFE = datetime.timedelta(hours=24)
-BACKDATED = datetime.timedelta(hours=1)
-"""A clock that is set back a little must not make what was just issued invalid."""
-
-Root = tuple[x509.Certificate, ec.EllipticCurvePrivateKey]
-
-
-def roots(folder: Path, *, trust_domain: str, now: datetime.datetime) -> list[Root]:
-    """All valid roots of the trust domain, oldest first; a new one is made where the newest is missing or old."""
-    found = [_read(path) for path in sorted(folder.glob("root-*.pem"))]
-    wanted = identities.root_uri(trust_domain)
-    valid = [r for r in found if _uri(r[0]) == wanted and r[0].not_valid_before_utc <= now < r[0].not_valid_after_utc]
-    valid.sort(key=lambda root: root[0].not_valid_before_utc)
-    if not valid or valid[-1][0].not_valid_after_utc - now < ROOT_RENEWED:
-        valid.append(_make_root(folder, trust_domain=trust_domain, now=now))
-    files.put(folder / "roots.pem", bundle(valid).encode())
-    return valid
-
-
-def bundle(valid: Iterable[Root]) -> str:
-    """The trust bundle: the roots' certificates as PEM."""
-    return "".join(_pem(certificate) for certificate, _ in valid)
-
-
-def signer(valid: list[Root], *, now: datetime.datetime) -> Root:
-    """The newest root that everybody has had time to learn of; the oldest where none is old enough."""
-    known = [root for root in valid if root[0].not_valid_before_utc + BACKDATED + ROOT_SIGNS_AFTER <= now]
-    return known[-1] if known else valid[0]
-
-
-def issue(root: Root, identity: Identity, *, trust_domain: str, now: datetime.datetime) -> tuple[x509.Certificate, str]:
-    """A certificate for the identity and its new private key as PEM."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    until = min(now + LEAF_LIFE, root[0].not_valid_after_utc)
-    builder = _builder(identities.uri(identity, trust_domain=trust_domain), key.public_key(), now, until)
-    usage = [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]
-    certificate = (
-        builder.subject_name(_subject("/".join(identity)))
-        .issuer_name(root[0].subject)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(is_root=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage(usage), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(root[1].public_key()), critical=False)
-        .sign(root[1], hashes.SHA256())
-    )
-    return certificate, _key_pem(key)
+STATE, ROOTS, BUNDLE = "state.json", "roots.pem", "bundle.json"
+_LIVES = Lives()
 
 
 def issue_all(
-    wanted: Iterable[Identity], *, ca: Path, mesh: Path, trust_domain: str, now: datetime.datetime
-) -> dict[str, list[float]]:
-    """Issue for each identity into the SDS files under `mesh`, the bundle first; "app/name" -> [not before, not
-    after]."""
+    wanted: Iterable[Identity],
+    *,
+    ca: Path,
+    mesh: Path,
+    trust_domain: str,
+    now: float,
+    lives: Lives = _LIVES,
+    is_asked: bool = False,
+) -> dict[str, Any]:
+    """Issue for each identity into the SDS files under `mesh`, the bundle first. `is_asked` makes a new root."""
     with open(files.folder(ca) / "lock", "a", opener=_privately) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        valid = roots(ca, trust_domain=trust_domain, now=now)
+        shelf = Shelf(ca, trust_domain=trust_domain, lives=lives, now=now)
+        plan = shelf.planned(is_asked=is_asked)
         files.folder((mesh / names.bundle_file()).parent)
-        files.put(mesh / names.bundle_file(), files.text(secrets.trust(bundle(valid))))
-        chosen = signer(valid, now=now)
-        issued: dict[str, list[float]] = {}
-        for identity in wanted:
-            certificate, key = issue(chosen, identity, trust_domain=trust_domain, now=now)
-            document = secrets.certificate(identity, chain=_pem(certificate), key=key)
+        files.put(mesh / names.bundle_file(), files.text(secrets.trust(shelf.published(plan))))
+        shelf.drop(plan)
+        leaves = dict(shelf.issue(wanted, mesh=mesh, signer=plan.signer)) if plan.signer else {}
+        return {
+            "leaves": {name: dataclasses.asdict(leaf) for name, leaf in leaves.items()},
+            "roots": [dataclasses.asdict(shelf.root(root.name)) for root in plan.trusted],
+            "signer": plan.signer.name if plan.signer else "",
+        }
+
+
+class Shelf:
+    """The roots in a folder: one file each with key and certificate, and `state.json` with what no certificate says."""
+
+    def __init__(self, folder: Path, *, trust_domain: str, lives: Lives, now: float) -> None:
+        self._folder, self._trust_domain, self._lives, self._now = folder, trust_domain, lives, now
+        self._state: dict[str, Any] = {}
+        with contextlib.suppress(
+            ValueError
+        ):  # a power cut may spoil a file: one that is spoilt is one that is not there
+            self._state = json.loads(files.read(folder / STATE) or b"{}")
+        self._pairs, self._paths = dict[str, svids.Pair](), dict[str, Path]()
+        for path in sorted(folder.glob("root-*.pem")):
+            with contextlib.suppress(ValueError):
+                pair = svids.read(path.read_bytes())
+                if svids.uris(pair[0]) == [identities.root_uri(trust_domain)]:
+                    self._pairs[_name(pair)], self._paths[_name(pair)] = pair, path
+
+    def planned(self, *, is_asked: bool) -> Plan:
+        """What holds now, after a new root was made where one is wanted."""
+        roots = [self.root(name) for name in self._pairs]
+        plan = rotations.planned(roots, lives=self._lives, now=self._now, is_asked=is_asked)
+        if not plan.is_new_wanted:
+            return plan
+        roots.append(self._make(rotations.signs(plan.signer, lives=self._lives, now=self._now)))
+        return rotations.planned(roots, lives=self._lives, now=self._now)
+
+    def published(self, plan: Plan) -> str:
+        """The trust bundle as PEM; also kept, with the SPIFFE document, beside the roots."""
+        trusted = [self._pairs[root.name][0] for root in plan.trusted]
+        listed = [root.name for root in plan.trusted]
+        if self._state.get("trusted") != listed:
+            # By the clock, so that it grows even where the state was lost.
+            self._state |= {"trusted": listed, "sequence": max(self._state.get("sequence", 0) + 1, int(self._now))}
+            self._write()
+        document = bundles.document(map(svids.jwk, trusted), sequence=self._state["sequence"])
+        files.put(self._folder / BUNDLE, files.text(document))
+        text = "".join(map(svids.pem, trusted))
+        files.put(self._folder / ROOTS, text.encode())
+        return text
+
+    def drop(self, plan: Plan) -> None:
+        """Throw away the keys of roots that are never used again."""
+        for root in plan.dropped:
+            self._paths[root.name].unlink(missing_ok=True)
+            self._state.get("roots", {}).pop(root.name, None)
+        if plan.dropped:
+            self._write()
+
+    def issue(self, wanted: Iterable[Identity], *, mesh: Path, signer: Root) -> Iterator[tuple[str, Leaf]]:
+        """A new key and certificate for each, written for Envoy; yields ("app/name", what was issued)."""
+        listed, pair = list(wanted), self._pairs[signer.name]
+        if listed:
+            self._remember(rotations.used(signer, until=self._now + self._lives.leaf))
+        for identity in listed:
+            certificate, key = svids.issue(
+                pair, identity, trust_domain=self._trust_domain, lives=self._lives, now=self._now
+            )
+            document = secrets.certificate(identity, chain=svids.pem(certificate), key=svids.key_pem(key))
             files.put(mesh / names.secret_file(identity), files.text(document))
-            span = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-            issued["/".join(identity)] = [moment.timestamp() for moment in span]
-        return issued
+            span = certificate.not_valid_before_utc.timestamp(), certificate.not_valid_after_utc.timestamp()
+            yield "/".join(identity), Leaf(self._now, *span, f"{certificate.serial_number:x}", signer.name)
+
+    def _make(self, signs: float) -> Root:
+        pair = svids.make_root(trust_domain=self._trust_domain, lives=self._lives, now=self._now)
+        name = _name(pair)
+        root = Root(name, self._now, signs, pair[0].not_valid_after_utc.timestamp())
+        self._remember(root)
+        self._pairs[name], self._paths[name] = pair, self._folder / f"root-{int(self._now)}-{name}.pem"
+        files.replace(self._paths[name], (svids.key_pem(pair[1]) + svids.pem(pair[0])).encode())
+        return root
+
+    def root(self, name: str) -> Root:
+        """A root whose record was lost may just have signed: as if it had."""
+        record = self._state.get("roots", {}).get(name)
+        if record:
+            return Root(**record)
+        certificate = self._pairs[name][0]
+        made = certificate.not_valid_before_utc.timestamp() + self._lives.backdated
+        root = Root(name, made, made + self._lives.ahead, certificate.not_valid_after_utc.timestamp())
+        root = rotations.used(root, until=self._now + self._lives.leaf)
+        self._remember(root)
+        return root
+
+    def _remember(self, root: Root) -> None:
+        self._state["roots"] = {**self._state.get("roots", {}), root.name: dataclasses.asdict(root)}
+        self._write()
+
+    def _write(self) -> None:
+        files.put(self._folder / STATE, files.text(self._state))
+
+
+def _name(pair: svids.Pair) -> str:
+    return f"{pair[0].serial_number:x}"
 
 
 def _privately(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def _make_root(folder: Path, *, trust_domain: str, now: datetime.datetime) -> Root:
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = _subject(f"{trust_domain} {now:%Y-%m-%d}")
-    certificate = (
-        _builder(identities.root_uri(trust_domain), key.public_key(), now, now + ROOT_LIFE)
-        .subject_name(subject)
-        .issuer_name(subject)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(is_root=True), critical=True)
-        .sign(key, hashes.SHA256())
+def _performed(request: Mapping[str, Any], *, ca: Path, mesh: Path) -> dict[str, Any]:
+    return issue_all(
+        [(app, name) for app, name in request["identities"]],
+        ca=ca,
+        mesh=mesh,
+        trust_domain=request["trust_domain"],
+        now=time.time(),
+        lives=Lives(**request["lives"]),
+        is_asked=request["rotate"],
     )
-    path = folder / f"root-{now:%Y%m%d%H%M%S}-{certificate.serial_number:x}.pem"
-    files.replace(path, (_key_pem(key) + _pem(certificate)).encode())
-    return certificate, key
-
-
-def _read(path: Path) -> Root:
-    raw = path.read_bytes()
-    key = serialization.load_pem_private_key(raw, None)
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise ValueError(f"{path} holds no elliptic-curve key")
-    return x509.load_pem_x509_certificate(raw), key
-
-
-def _builder(
-    uri: str, key: ec.EllipticCurvePublicKey, now: datetime.datetime, until: datetime.datetime
-) -> x509.CertificateBuilder:
-    return (
-        x509.CertificateBuilder()
-        .public_key(key)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - BACKDATED)
-        .not_valid_after(until)
-        .add_extension(x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri)]), critical=False)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
-    )
-
-
-def _usage(*, is_root: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not is_root,
-        key_cert_sign=is_root,
-        crl_sign=is_root,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
-def _subject(name: str) -> x509.Name:
-    """At most 64 characters, as X.520 wants it; who it is stands in the URI."""
-    return x509.Name(
-        [x509.NameAttribute(NameOID.ORGANIZATION_NAME, "aic"), x509.NameAttribute(NameOID.COMMON_NAME, name[:64])]
-    )
-
-
-def _uri(certificate: x509.Certificate) -> str:
-    names_ = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    return names_.get_values_for_type(x509.UniformResourceIdentifier)[0]
-
-
-def _pem(certificate: x509.Certificate) -> str:
-    return certificate.public_bytes(serialization.Encoding.PEM).decode()
-
-
-def _key_pem(key: ec.EllipticCurvePrivateKey) -> str:
-    kind = serialization.PrivateFormat.PKCS8
-    return key.private_bytes(serialization.Encoding.PEM, kind, serialization.NoEncryption()).decode()
 
 
 def main() -> None:
@@ -185,11 +174,7 @@ def main() -> None:
     parser.add_argument("--ca", type=Path, required=True)
     parser.add_argument("--mesh", type=Path, required=True)
     given = parser.parse_args()
-    request = json.load(sys.stdin)
-    wanted = [(app, name) for app, name in request["identities"]]
-    now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
-    issued = issue_all(wanted, ca=given.ca, mesh=given.mesh, trust_domain=request["trust_domain"], now=now)
-    json.dump(issued, sys.stdout)
+    json.dump(_performed(json.load(sys.stdin), ca=given.ca, mesh=given.mesh), sys.stdout)
 
 
 if __name__ == "__main__":

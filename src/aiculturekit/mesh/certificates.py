@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 import sys
 from collections.abc import Iterable, Mapping
@@ -12,35 +13,50 @@ from typing import Any
 
 from aiculturekit.errors import HostTrouble
 from aiculturekit.language import say
-from aiculturekit.mesh import files
+from aiculturekit.mesh import files, rotations
 from aiculturekit.mesh.envoy import names
 from aiculturekit.mesh.identities import Identity
+from aiculturekit.mesh.rotations import Leaf, Lives, Root
 
-_TIMEOUT = 30.0
-_EARLY = 300.0
-"""Seconds by which a renewal is brought forward when another makes the call anyway: few calls for many workloads."""
+_TIMEOUT = 60.0
+_EARLY = 0.1
+"""Part of a life by which a renewal is brought forward when another makes the call anyway: one call for many workloads."""
+_LIVES = Lives()
 
 
 class Certificates:
-    """The SDS files under `mesh`, issued by the authority in `ca`."""
+    """The SDS files under `mesh`, issued by the authority in `ca`. `mark` spreads the moments of renewal between nodes."""
 
-    def __init__(self, *, ca: Path, mesh: Path) -> None:
-        self._ca, self._mesh = ca, mesh
+    def __init__(self, *, ca: Path, mesh: Path, lives: Lives = _LIVES, mark: str = "") -> None:
+        self._ca, self._mesh, self.lives, self._mark = ca, mesh, lives, mark
         self._index = mesh / "sds" / "index.json"
-        self._trust_domain, self._spans = "", dict[str, list[float]]()
+        self._trust_domain, self._leaves = "", dict[str, Leaf]()
+        self.roots: tuple[Root, ...] = ()
+        """Those in the trust bundle, oldest first."""
+        self.signer = ""
         self._lock = asyncio.Lock()
 
     def open(self) -> None:
         """Remember what was issued before. Raises OSError."""
         raw = files.read(self._index)
-        with contextlib.suppress(ValueError):  # a file that is spoilt is a file that is not there: all is issued anew
+        # A file that is spoilt, or of an older form, is a file that is not there: all is issued anew.
+        with contextlib.suppress(ValueError, TypeError, KeyError):
             record: Mapping[str, Any] = json.loads(raw) if raw else {}
-            self._trust_domain, self._spans = record.get("trust_domain", ""), dict(record.get("valid", {}))
+            leaves = {name: Leaf(**leaf) for name, leaf in record.get("leaves", {}).items()}
+            self._take(record, record.get("trust_domain", ""), leaves)
 
     @property
     def identities(self) -> list[Identity]:
         """Everybody who has a certificate."""
-        return [(app, name) for app, _, name in (key.partition("/") for key in sorted(self._spans))]
+        return [_identity(name) for name in sorted(self._leaves)]
+
+    def leaves(self) -> dict[Identity, Leaf]:
+        """What each of them has now."""
+        return {_identity(name): leaf for name, leaf in sorted(self._leaves.items())}
+
+    def soonest(self) -> float | None:
+        """When the first of all certificates ends, in seconds since the epoch; None where there is none."""
+        return min((leaf.ends for leaf in self._leaves.values()), default=None)
 
     async def ensure(self, wanted: Iterable[Identity], *, trust_domain: str, now: float) -> list[Identity]:
         """Issue for those who have no good certificate; answers who got one. Idempotent; takes about 0.15 s where
@@ -48,19 +64,29 @@ class Certificates:
         listed = list(wanted)
         async with self._lock:
             if trust_domain != self._trust_domain:
-                self._spans = {}
-            due = [identity for identity in listed if self._is_due(identity, now)]
-            if not due:
+                self._leaves = {}
+            if not any(self._is_due(identity, now) for identity in listed):
                 return []
-            due = [identity for identity in listed if self._is_due(identity, now + _EARLY)]
-            spans = await self._issue(due, trust_domain)
-            self._trust_domain, self._spans = trust_domain, {**self._spans, **spans}
-            self._write()
+            early = now + _EARLY * self.lives.leaf
+            due = [identity for identity in listed if self._is_due(identity, now) or self._is_due(identity, early)]
+            await self._call(due, trust_domain=trust_domain)
             return due
 
     async def renew(self, *, now: float) -> list[Identity]:
-        """`ensure` for everybody who has one."""
-        return await self.ensure(self.identities, trust_domain=self._trust_domain, now=now) if self._spans else []
+        """`ensure` for everybody who has one; also takes the roots a step further where one is due."""
+        issued = await self.ensure(self.identities, trust_domain=self._trust_domain, now=now) if self._leaves else []
+        if not issued and self._leaves and self._has_step(now):
+            async with self._lock:
+                await self._call([], trust_domain=self._trust_domain)
+        return issued
+
+    async def prepare(self, *, trust_domain: str, rotate: bool = False) -> None:
+        """There is a root when this returns. `rotate` makes a new one, which signs after a while; nothing where one is on its way
+        already. Raises HostTrouble."""
+        async with self._lock:
+            if trust_domain != self._trust_domain:
+                self._leaves = {}
+            await self._call([], trust_domain=trust_domain, rotate=rotate)
 
     def forget(self, *, but: Iterable[Identity]) -> None:
         """Remove the certificates of everybody else."""
@@ -68,52 +94,73 @@ class Certificates:
         gone = [identity for identity in self.identities if "/".join(identity) not in kept]
         for identity in gone:
             (self._mesh / names.secret_file(identity)).unlink(missing_ok=True)
-            self._spans.pop("/".join(identity), None)
+            self._leaves.pop("/".join(identity), None)
         if gone:
             self._write()
 
-    def _is_due(self, identity: Identity, now: float) -> bool:
-        """Half of its life is over, or it does not start yet (a clock that was set back), or its file is gone."""
-        span = self._spans.get("/".join(identity))
-        if span is None or not (self._mesh / names.secret_file(identity)).exists():
-            return True
-        return not span[0] <= now < (span[0] + span[1]) / 2
+    def _has_step(self, now: float) -> bool:
+        """Whether a root has to be made, begins to sign or leaves the bundle."""
+        plan = rotations.planned(self.roots, lives=self.lives, now=now)
+        return (
+            plan.is_new_wanted or plan.trusted != self.roots or plan.signer is None or plan.signer.name != self.signer
+        )
 
-    async def _issue(self, due: list[Identity], trust_domain: str) -> dict[str, list[float]]:
-        request = json.dumps({"trust_domain": trust_domain, "identities": due}).encode()
-        program = [
-            sys.executable,
-            "-m",
-            "aiculturekit.mesh.authority",
-            "--ca",
-            str(self._ca),
-            "--mesh",
-            str(self._mesh),
-        ]
-        pipe = asyncio.subprocess.PIPE
-        process = await asyncio.create_subprocess_exec(*program, stdin=pipe, stdout=pipe, stderr=pipe)
-        try:
-            out, err = await asyncio.wait_for(process.communicate(request), _TIMEOUT)
-        except TimeoutError as error:
-            raise HostTrouble(
-                say("the certificate authority did not answer in {seconds} s", seconds=_TIMEOUT)
-            ) from error
-        finally:
-            if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
-        if process.returncode:
-            said = err.decode("utf-8", "replace").strip().splitlines()
-            raise HostTrouble(
-                say(
-                    "the certificate authority in {folder} failed: {error}",
-                    folder=self._ca,
-                    error=said[-1] if said else "?",
-                ),
-                hint=say("is the folder writable, and the disk not full?"),
-            )
-        spans: dict[str, list[float]] = json.loads(out)
-        return spans
+    def _is_due(self, identity: Identity, now: float) -> bool:
+        """It is time, or its file is gone."""
+        leaf = self._leaves.get("/".join(identity))
+        if leaf is None or not (self._mesh / names.secret_file(identity)).exists():
+            return True
+        return rotations.is_due(leaf, lives=self.lives, now=now, mark=self._mark)
+
+    async def _call(self, due: list[Identity], *, trust_domain: str, rotate: bool = False) -> None:
+        lives = dataclasses.asdict(self.lives)
+        request = {"trust_domain": trust_domain, "identities": due, "lives": lives, "rotate": rotate}
+        answer = await _asked("authority", {"ca": self._ca, "mesh": self._mesh}, request)
+        issued = {name: Leaf(**leaf) for name, leaf in answer["leaves"].items()}
+        self._take(answer, trust_domain, {**self._leaves, **issued})
+        self._write()
+
+    def _take(self, record: Mapping[str, Any], trust_domain: str, leaves: dict[str, Leaf]) -> None:
+        roots = tuple(Root(**root) for root in record.get("roots", []))
+        self.roots, self.signer = roots, record.get("signer", "")
+        self._trust_domain, self._leaves = trust_domain, leaves
 
     def _write(self) -> None:
-        files.put(self._index, files.text({"trust_domain": self._trust_domain, "valid": self._spans}))
+        record = {
+            "trust_domain": self._trust_domain,
+            "leaves": {name: dataclasses.asdict(leaf) for name, leaf in self._leaves.items()},
+            "roots": [dataclasses.asdict(root) for root in self.roots],
+            "signer": self.signer,
+        }
+        files.put(self._index, files.text(record))
+
+
+def _identity(name: str) -> Identity:
+    app, _, workload = name.partition("/")
+    return app, workload
+
+
+async def _asked(program: str, folders: Mapping[str, Path], request: Mapping[str, Any]) -> dict[str, Any]:
+    """The answer of the authority, in a process of its own. Raises HostTrouble."""
+    options = [text for name, folder in folders.items() for text in (f"--{name}", str(folder))]
+    command = [sys.executable, "-m", f"aiculturekit.mesh.{program}", *options]
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=pipe)
+    try:
+        out, err = await asyncio.wait_for(process.communicate(json.dumps(request).encode()), _TIMEOUT)
+    except TimeoutError as error:
+        raise HostTrouble(say("the certificate authority did not answer in {seconds} s", seconds=_TIMEOUT)) from error
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+    if process.returncode:
+        said = err.decode("utf-8", "replace").strip().splitlines()
+        raise HostTrouble(
+            say(
+                "the certificate authority in {folder} failed: {error}", folder=folders["ca"], error=(said or ["?"])[-1]
+            ),
+            hint=say("is the folder writable, and the disk not full?"),
+        )
+    answer: dict[str, Any] = json.loads(out)
+    return answer

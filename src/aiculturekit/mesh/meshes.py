@@ -26,13 +26,16 @@ from aiculturekit.mesh.certificates import Certificates
 from aiculturekit.mesh.envoy import bootstrap, clusters, documents, listeners, names
 from aiculturekit.mesh.nodes import Edge, Node, Refusal
 from aiculturekit.mesh.proxies import Proxy
+from aiculturekit.mesh.renewals import Renewals
+from aiculturekit.mesh.rotations import Lives
+from aiculturekit.mesh.trusts import Trust
 from aiculturekit.mesh.updates import Updates
 
 log = logging.getLogger(__name__)
 
-_TENDING = 30.0
-"""Seconds between looks at certificates and log sizes; short, since a machine that slept wakes with certificates that
-ended."""
+_LIVES = Lives()
+_LOOKING = 30.0
+"""Seconds between looks at the sizes of logs."""
 _LOG_LIMIT = 4 * 1024 * 1024
 _SOCKET_LIMIT = 100
 """Bytes; the kernel allows 107 on Linux and 103 on macOS."""
@@ -49,12 +52,17 @@ class Mesh:
         node: str = "",
         spawn: processes.Spawn = processes.spawn,
         on_event: Callable[[str], None] = log.info,
+        lives: Lives = _LIVES,
+        trust_domain: str = "aic.local",
     ) -> None:
         self._folder = home.absolute() / "mesh"
         self._admin = Admin(_socket(self._folder))
         self._proxy = Proxy(folder=self._folder, admin=self._admin, node=node, spawn=spawn, on_event=on_event)
         self._updates = Updates(folder=self._folder, admin=self._admin, log=self._proxy.log)
-        self._certificates = Certificates(ca=home.absolute() / "ca", mesh=self._folder)
+        ca = home.absolute() / "ca"
+        self._certificates = Certificates(ca=ca, mesh=self._folder, lives=lives, mark=node)
+        self._renewals = Renewals(self._certificates, on_event=on_event)
+        self.trust = Trust(domain=trust_domain, ca=ca, certificates=self._certificates, renewals=self._renewals)
         self._on_event = on_event
         self._ports: dict[tuple[str, str, str], tuple[int, ...]] = {}
         self._in_force: set[tuple[str, str, str]] = set()
@@ -175,15 +183,19 @@ class Mesh:
         self._in_force = set(self._ports)
 
     async def _tend(self) -> None:
+        looked = time.monotonic()
         while True:
-            await asyncio.sleep(_TENDING)
-            try:
-                await self._certificates.renew(now=time.time())
-                for path in (self._proxy.log, self._folder / names.REFUSALS):
-                    if path.exists() and path.stat().st_size > _LOG_LIMIT:
-                        refusals.shorten(path)
-            except (HostTrouble, OSError, TimeoutError) as error:
-                self._on_event(say("the mesh's certificates could not be renewed: {error}", error=error))
+            await asyncio.sleep(self._renewals.interval)
+            await self._renewals.tend()
+            if time.monotonic() - looked > _LOOKING:
+                looked = time.monotonic()
+                self._shorten_logs()
+
+    def _shorten_logs(self) -> None:
+        with contextlib.suppress(OSError):  # a full disk; who asks for a shorter log then is told by others
+            for path in (self._proxy.log, self._folder / names.REFUSALS):
+                if path.exists() and path.stat().st_size > _LOG_LIMIT:
+                    refusals.shorten(path)
 
 
 @contextlib.contextmanager

@@ -47,9 +47,12 @@ def port_names(applications: Applications) -> list[str]:
     return names
 
 
-def node(applications: Applications, *, ports: Mapping[str, int], ingress_port: int) -> Node:
+def node(
+    applications: Applications, *, ports: Mapping[str, int], ingress_port: int, trust_domain: str = "aic.local"
+) -> Node:
     return Node(
         ingress_port=ingress_port,
+        trust_domain=trust_domain,
         services=tuple(
             service for app, documents in applications.items() for service in _services(app, documents, ports)
         ),

@@ -10,6 +10,7 @@ import typer
 
 from aiculturekit.cli import choices, outputs
 from aiculturekit.cli.clients import Client
+from aiculturekit.cli.commands import trusts
 from aiculturekit.cli.options import AppArgument, Json
 from aiculturekit.errors import UsageError
 from aiculturekit.language import say
@@ -21,6 +22,7 @@ def group() -> Any:
     app = typer.Typer(help=say("The mesh: who calls whom, how well, and by which rules."), rich_markup_mode=None)
     app.command("edges", help=say("Show every caller and the version it calls, with live figures."))(edges)
     app.command("advise", help=say("Compare `needs` with what was really called."))(advise)
+    trusts.add_to(app)
     return app
 
 

@@ -40,10 +40,11 @@ class Local:
         scheduler: Scheduler,
         inherited: Mapping[str, str],
         ingress_port: int,
+        trust_domain: str = "aic.local",
     ) -> None:
         self._home, self._engine, self._mesh = home, engine, mesh
         self._ports, self._scheduler = ports, scheduler
-        self._inherited, self._ingress_port = inherited, ingress_port
+        self._inherited, self._ingress_port, self._trust_domain = inherited, ingress_port, trust_domain
         self._documents: dict[str, dict[tuple[str, str], Document]] = {}
         self._coming: list[tuple[str, Document]] = []
         self._lock = asyncio.Lock()
@@ -205,7 +206,10 @@ class Local:
             for app, document in self._coming:
                 applications.setdefault(app, []).append(document)
             ports = await self._ports.ensure(nodes.port_names(applications))
-            await self._mesh.apply(nodes.node(applications, ports=ports, ingress_port=self._ingress_port))
+            node = nodes.node(
+                applications, ports=ports, ingress_port=self._ingress_port, trust_domain=self._trust_domain
+            )
+            await self._mesh.apply(node)
             self._done = done
 
 
