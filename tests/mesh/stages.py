@@ -28,10 +28,12 @@ def free_ports(count: int) -> Iterator[int]:
 
 
 class Replica:
-    """A server that answers every request with its name and the headers it saw; /fail with 500, /slow after half a second."""
+    """A server that answers every request with its name, the length of its body and the headers it saw; /fail with 500, what has
+    "slow" in it after a while; /text with a long text; /events with an event whenever `next` is set."""
 
     def __init__(self, name: str) -> None:
-        self.name, self.port, self.seen = name, 0, 0
+        self.name, self.port, self.seen, self.events = name, 0, 0, 0
+        self.last, self.next = dict[str, str](), asyncio.Event()
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
 
@@ -59,21 +61,34 @@ class Replica:
                 first, *rest = head.strip().split("\r\n")
                 headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in rest)}
                 self.seen += 1
+                self.last = headers
+                length = await _body(reader, headers)
                 if headers.get("upgrade") == "websocket":
                     await self._echo(reader, writer)
                     return
                 path = first.split()[1]
-                if path.startswith("/slow"):
+                if path == "/events":
+                    await self._tell(writer)
+                if "slow" in path:
                     await asyncio.sleep(0.3)
                 status = (
                     "500 No" if path.startswith("/fail") else "403 No" if path.startswith("/forbidden") else "200 OK"
                 )
-                body = json.dumps({"name": self.name, "path": path, "headers": headers}).encode()
-                writer.write(
-                    f"HTTP/1.1 {status}\r\nserver: secret\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
-                )
+                body = json.dumps({"name": self.name, "path": path, "headers": headers, "body": length}).encode()
+                if path == "/text":
+                    body = b"long " * 1000
+                fixed = f"server: secret\r\ncontent-type: text/plain\r\ncontent-length: {len(body)}"
+                writer.write(f"HTTP/1.1 {status}\r\n{fixed}\r\n\r\n".encode() + body)
                 await writer.drain()
         writer.close()
+
+    async def _tell(self, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n")
+        while True:
+            writer.write(b"data: %d\n\n" % self.events)
+            self.events += 1
+            self.next.clear()
+            await self.next.wait()
 
     async def _echo(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 101 Switching\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
@@ -81,9 +96,24 @@ class Replica:
             writer.write(data.upper())
 
 
+async def _body(reader: asyncio.StreamReader, headers: dict[str, str]) -> int:
+    """Read it; its length."""
+    if "chunked" not in headers.get("transfer-encoding", ""):
+        return len(await reader.readexactly(int(headers.get("content-length", 0))))
+    return len(await _chunks(reader))
+
+
+async def _chunks(reader: asyncio.StreamReader) -> bytes:
+    found = b""
+    while size := int(await reader.readuntil(b"\r\n"), 16):
+        found += (await reader.readexactly(size + 2))[:-2]
+    await reader.readuntil(b"\r\n")
+    return found
+
+
 class Answer:
-    def __init__(self, status: int, headers: dict[str, str], body: bytes) -> None:
-        self.status, self.headers, self.body = status, headers, body
+    def __init__(self, status: int, headers: dict[str, str], body: bytes, cookies: dict[str, str]) -> None:
+        self.status, self.headers, self.body, self.cookies = status, headers, body, cookies
 
     @property
     def json(self) -> dict[str, object]:
@@ -105,17 +135,41 @@ class Client:
                 self._streams = await asyncio.open_connection("127.0.0.1", self._port)
             reader, writer = self._streams
             writer.write(request)
-            head = (await reader.readuntil(b"\r\n\r\n")).decode().strip().split("\r\n")
-            found = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:])}
-            body = await reader.readexactly(int(found.get("content-length", 0)))
-            if found.get("connection") == "close":
+            answer = await answered(reader)
+            if answer.headers.get("connection") == "close":
                 self.close()
-            return Answer(int(head[0].split()[1]), found, body)
+            return answer
 
     def close(self) -> None:
         if self._streams:
             self._streams[1].close()
             self._streams = None
+
+
+async def answered(reader: asyncio.StreamReader) -> Answer:
+    """The next answer on a connection."""
+    head = (await reader.readuntil(b"\r\n\r\n")).decode().strip().split("\r\n")
+    pairs = [(name.lower(), value) for name, _, value in (line.partition(": ") for line in head[1:])]
+    found = dict(pairs)
+    given = [value.split(";")[0].partition("=") for name, value in pairs if name == "set-cookie"]
+    is_chunked = found.get("transfer-encoding") == "chunked"
+    body = await (_chunks(reader) if is_chunked else reader.readexactly(int(found.get("content-length", 0))))
+    return Answer(int(head[0].split()[1]), found, body, {name: value for name, _, value in given})
+
+
+async def send(port: int, parts: list[bytes], *, chunked: bool = False) -> Answer:
+    """POST a body, in chunks that do not say how many come, or as a whole."""
+    size = "transfer-encoding: chunked" if chunked else f"content-length: {sum(map(len, parts))}"
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"POST / HTTP/1.1\r\nhost: x\r\n{size}\r\n\r\n".encode())
+    for part in parts:
+        writer.write(b"%x\r\n%b\r\n" % (len(part), part) if chunked else part)
+    writer.write(b"0\r\n\r\n" if chunked else b"")
+    try:
+        async with asyncio.timeout(10):
+            return await answered(reader)
+    finally:
+        writer.close()
 
 
 async def get(port: int, target: str = "/", **options: str) -> Answer:

@@ -12,7 +12,19 @@ import re
 from collections.abc import Iterator, Mapping
 
 from aiculturekit.mesh.nodes import Service, Version
-from aiculturekit.mesh.rules import Fault, Headers, Limit, Match, Mirror, Pattern, Redirect, Retries, Rewrite, Route
+from aiculturekit.mesh.rules import (
+    Fault,
+    Headers,
+    Limit,
+    Match,
+    Mirror,
+    Pattern,
+    Redirect,
+    Retries,
+    Rewrite,
+    Route,
+    Sticky,
+)
 
 ALL = Match()
 _HEAD = re.compile(r"[\w/-]*(?![*?+{])")
@@ -21,7 +33,9 @@ _HEAD = re.compile(r"[\w/-]*(?![*?+{])")
 @dataclasses.dataclass(frozen=True, slots=True)
 class Branch:
     """`name` is stable and unique within the service. `shares` is version -> percent, adding up to 100; empty where the answer needs no
-    version (`redirect`), or where no version takes requests now (503). `fault.when` is already part of the match."""
+    version (`redirect`), or where no version takes requests now (503). `fault.when` is already part of the match. `matched` is the path
+    that the route declares, which a rewrite replaces. Branches whose limits are the same ones, counted together, have the same
+    `limited_as`. `sticky` is set where the split decides the version."""
 
     name: str
     match: Match
@@ -30,10 +44,13 @@ class Branch:
     retries: Retries
     redirect: Redirect | None = None
     rewrite: Rewrite | None = None
+    matched: Pattern | None = None
     limit: tuple[Limit, ...] = ()
+    limited_as: str = "traffic"
     mirror: Mirror | None = None
     fault: Fault | None = None
     headers: tuple[Headers, ...] = ()
+    sticky: Sticky | None = None
 
 
 class Contradiction(ValueError):
@@ -70,7 +87,9 @@ def _of(service: Service, route: Route | None, match: Match, fault: Fault | None
         retries=(route.retries if route else None) or traffic.retries,
         redirect=route.redirect if route else None,
         rewrite=route.rewrite if route else None,
+        matched=route.match.path if route else None,
         limit=(route.limit if route else ()) or traffic.limit,
+        limited_as=name.removesuffix("-fault") if route and route.limit else "traffic",
         mirror=(route.mirror if route else None) or traffic.mirror,
         fault=fault,
         headers=tuple(h for h in (traffic.headers, route.headers if route else None) if h and h != Headers()),
@@ -83,7 +102,7 @@ def _of(service: Service, route: Route | None, match: Match, fault: Fault | None
         if version.match and (claimed := both(version.match, match)) is not None:
             shares = ((version.name, 100.0),)
             yield dataclasses.replace(plain, name=f"{name}-{version.name}", match=claimed, shares=shares)
-    yield dataclasses.replace(plain, shares=_split(service.versions))
+    yield dataclasses.replace(plain, shares=_split(service.versions), sticky=traffic.sticky)
 
 
 def _split(versions: tuple[Version, ...]) -> tuple[tuple[str, float], ...]:

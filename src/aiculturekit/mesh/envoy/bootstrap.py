@@ -15,7 +15,7 @@ KEPT = (
     r".+\.(version_text|update_rejected)",
     r"(cluster_manager\.warming_clusters|listener_manager\.total_listeners_(warming|active))",
     r"server\.(live|uptime|memory_allocated|days_until_first_cert_expiring)",
-    r"cluster\.[^.]+\.upstream_rq_(time|completed|[245]xx|429|active|retry|timeout|(pending|active)_overflow)",
+    r"cluster\.[^.]+\.upstream_rq_(time|completed|[245]xx|429|active|retry|timeout|(pending|active|retry)_overflow)",
     r"cluster\.[^.]+\.upstream_cx_(total|active|connect_fail|overflow)",
     r"cluster\.[^.]+\.circuit_breakers\.default\.((rq|rq_pending|cx)_open|remaining_rq)",
     r"cluster\.out/[^.]+\.(upstream_cx_[rt]x_bytes_total|ssl\.(handshake|connection_error|fail_verify_(error|san)))",

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from aiculturekit.mesh import identities
-from aiculturekit.mesh.envoy import documents, endpoints, names, secrets
+from aiculturekit.mesh.envoy import capacities, documents, endpoints, names, secrets
 from aiculturekit.mesh.envoy.documents import Json
 from aiculturekit.mesh.nodes import INGRESS, Caller, Node, Service, Version
 from aiculturekit.mesh.rules import Breaker
@@ -18,7 +19,6 @@ uvicorn and Node 5 s), since a request sent into a connection that the server is
 HOP_IDLE, HOP_LIFE = 300.0, 3600.0
 """Seconds before a connection between two identities is given up unused, and at all: the next one shows current
 certificates."""
-_PLENTY = 65536
 _VOLUME = 5
 """Answers within a window below which a breaker does not judge."""
 
@@ -77,9 +77,9 @@ def _unneeded(node: Node, folder: Path) -> Iterator[Json]:
 
 def _replicas(service: Service, version: Version, *, ports: Iterable[int]) -> Json:
     name = names.inbound(service.app, service.name, version.name)
-    limit = service.traffic.breaker.max_requests if service.traffic.breaker else None
-    return _cluster(name, endpoints.of(name, ports), max_requests=limit) | {
-        "lb_policy": "LEAST_REQUEST",
+    return {
+        **_cluster(name, endpoints.of(name, ports), **capacities.replicas(service)),
+        **capacities.choice(service.traffic.balance),
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
         "outlier_detection": _ejection(service.traffic.breaker),
         **_speaks(service),
@@ -89,7 +89,7 @@ def _replicas(service: Service, version: Version, *, ports: Iterable[int]) -> Js
 def _hop(service: Service, version: Version, caller: str, *, folder: Path, trust_domain: str) -> Json:
     name = names.outbound(service.app, caller, service.name, version.name)
     peer = {"exact": identities.uri((service.app, service.name), trust_domain=trust_domain)}
-    return _cluster(name, endpoints.of(name, [version.port])) | {
+    return _cluster(name, endpoints.of(name, [version.port]), **capacities.hop(service.traffic)) | {
         "transport_socket": secrets.client(folder, (service.app, caller), peer=peer, alpn="h2"),
         **_hop_protocol(),
     }
@@ -115,8 +115,7 @@ def _refused(caller: Caller, node: Node, *, folder: Path) -> Json:
     }
 
 
-def _cluster(name: str, assignment: Json, *, max_requests: int | None = None) -> Json:
-    limits = {"max_connections": _PLENTY, "max_pending_requests": _PLENTY, "max_retries": _PLENTY}
+def _cluster(name: str, assignment: Json, **thresholds: Any) -> Json:
     return documents.typed(
         "config.cluster.v3.Cluster",
         name=name,
@@ -124,7 +123,7 @@ def _cluster(name: str, assignment: Json, *, max_requests: int | None = None) ->
         load_assignment=assignment,
         connect_timeout="2s",
         per_connection_buffer_limit_bytes=documents.BUFFER,
-        circuit_breakers={"thresholds": [limits | {"max_requests": max_requests or _PLENTY}]},
+        circuit_breakers={"thresholds": [capacities.PLENTY | thresholds]},
     )
 
 
@@ -133,7 +132,8 @@ def _speaks(service: Service) -> Json:
     if service.protocol == "tcp":
         return {}
     kind = "http2_protocol_options" if service.protocol == "http2" else "http_protocol_options"
-    return _http({kind: {}}, idle_timeout=documents.seconds(REPLICA_IDLE))
+    told = {"http_filters": capacities.unmarked()} if service.traffic.balance.client else {}
+    return _http({kind: {}}, idle_timeout=documents.seconds(REPLICA_IDLE), more=told)
 
 
 def _hop_protocol() -> Json:
@@ -147,11 +147,12 @@ def _hop_protocol() -> Json:
     )
 
 
-def _http(kind: Json, **limits: str) -> Json:
+def _http(kind: Json, *, more: Json | None = None, **limits: str) -> Json:
     options = documents.typed(
         "extensions.upstreams.http.v3.HttpProtocolOptions",
         explicit_http_config=kind,
         common_http_protocol_options=limits,
+        **(more or {}),
     )
     return {"typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options}}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from aiculturekit.mesh.envoy import documents, names, refusals
+from aiculturekit.mesh.envoy import chains, documents, names, refusals, replies
 from aiculturekit.mesh.envoy.documents import Json
 
 _HCM = "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
@@ -21,6 +21,8 @@ def ingress(folder: Path) -> Json:
         "ingress",
         folder,
         table=names.INGRESS_ROUTES,
+        guards=chains.calling(),
+        **_cleaned(),
         use_remote_address=True,
         normalize_path=True,
         preserve_external_request_id=True,
@@ -30,7 +32,8 @@ def ingress(folder: Path) -> Json:
 
 
 def outbound(folder: Path, *, door: str) -> Json:
-    return _manager("outbound", folder, table=names.MESH_ROUTES, normalize_path=True, **_through(door))
+    opened = _cleaned(_noted(door))
+    return _manager("outbound", folder, table=names.MESH_ROUTES, guards=chains.calling(), normalize_path=True, **opened)
 
 
 def inbound(folder: Path, *, door: str, app: str, service: str) -> Json:
@@ -45,22 +48,33 @@ def inbound(folder: Path, *, door: str, app: str, service: str) -> Json:
         "inbound",
         folder,
         table=names.MESH_ROUTES,
-        guards=[nobody],
-        **_through(door),
+        guards=[nobody, *chains.called()],
+        **_early([_noted(door)]),
         generate_request_id=False,
         forward_client_cert_details="SANITIZE_SET",
         set_current_client_cert_details={"uri": True},
         access_log=[refusals.of_calls(folder, app=app, service=service)],
-        local_reply_config={"mappers": [refusals.reply(app=app, service=service)]},
+        local_reply_config={
+            "mappers": [refusals.reply(app=app, service=service), *replies.compiled(app=app, service=service)]
+        },
         http2_protocol_options={"allow_connect": True},
     )
 
 
-def _through(door: str) -> Json:
+def _cleaned(*then: Json) -> Json:
+    """Nobody outside the mesh says anything in a header of the platform's own."""
+    return _early([{"remove_on_match": {"key_matcher": {"prefix": names.OWN, "ignore_case": True}}}, *then])
+
+
+def _noted(door: str) -> Json:
     """Note the listener's name before a route is looked for."""
     header = {"header": {"key": names.DOOR, "value": door}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+    return {"append": header}
+
+
+def _early(mutations: list[Json]) -> Json:
     mutation = documents.typed(
-        "extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation", mutations=[{"append": header}]
+        "extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation", mutations=mutations
     )
     name = "envoy.http.early_header_mutation.header_mutation"
     return {"early_header_mutation_extensions": [{"name": name, "typed_config": mutation}]}

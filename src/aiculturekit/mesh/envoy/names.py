@@ -18,6 +18,14 @@ DOOR = "x-aic-door"
 """The request header in which each listener of the mesh notes its own name, and by which the shared route table tells
 them apart. Whatever a client sends in it is overwritten, and it never leaves Envoy."""
 
+LIMIT, CLIENT = "x-aic-limit", "x-aic-client"
+"""What a caller's side tells the service's side of a request: whose limits it falls under, and the client's address (inside the mesh, the
+calling workload). They are written there in place of whatever a client sent, and never reach a replica."""
+NOTES = "aic"
+"""Where a route keeps what a listener's texts say about it."""
+OWN = "x-aic-"
+"""How all headers of the platform's own begin."""
+
 
 def outbound(app: str, caller: str, service: str, version: str) -> str:
     """The cluster through which `caller` reaches one version; `*` is a tcp service, whose versions share a cluster."""
@@ -42,6 +50,15 @@ def proxy(app: str, caller: str) -> str:
 def unneeded(app: str, caller: str) -> str:
     """The cluster through which `caller` meets the refusal of everything that it does not need."""
     return f"any/{app}/{caller}"
+
+
+def version_cookie(cookie: str, *, app: str, service: str) -> str:
+    """The cookie that remembers a version: a browser sends it to every service behind the same host, so it bears the service's name."""
+    return f"{cookie}.{app}.{service}"
+
+
+def replica_cookie(cookie: str, *, app: str, service: str) -> str:
+    return f"{version_cookie(cookie, app=app, service=service)}.replica"
 
 
 def routes_file(table: str) -> str:

@@ -7,14 +7,11 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from aiculturekit.language import say
-from aiculturekit.mesh.branches import Branch, branches
-from aiculturekit.mesh.envoy import documents, matches, names, permissions
-from aiculturekit.mesh.envoy.documents import TEXT, Json
+from aiculturekit.mesh.branches import branches
+from aiculturekit.mesh.envoy import actions, documents, inbounds, names, permissions
+from aiculturekit.mesh.envoy.documents import Json
 from aiculturekit.mesh.nodes import INGRESS, Caller, Entry, Node, Service, Version
-from aiculturekit.mesh.rules import Retries
 
-_SAFE_METHOD: Json = {"name": ":method", "string_match": {"safe_regex": {"regex": "GET|HEAD|OPTIONS"}}}
-_UNSENT = "connect-failure,refused-stream,reset-before-request"
 _LISTED = 30
 """At most this many names in a 404's text, whose size Envoy bounds at 4 KiB."""
 
@@ -42,35 +39,21 @@ def _mesh(node: Node) -> Json:
         for host in _proxy(caller, [service for service in services.values() if service.app == caller.app])
     ]
     table = _table(names.MESH_ROUTES, [*inbound, *needs, *proxies])
-    return table | {"vhost_header": names.DOOR, "request_headers_to_remove": [names.DOOR]}
+    return table | {
+        "vhost_header": names.DOOR,
+        "request_headers_to_remove": [names.DOOR],
+        "response_headers_to_remove": [names.LIMIT],
+    }
 
 
 def _inbound(service: Service, version: Version, *, trust_domain: str) -> Json:
-    """A replica that dies under a request: the next one is tried, where nothing was sent yet or the method is safe (RFC
-    9110, 9.2.2)."""
     name = names.inbound(service.app, service.name, version.name)
-    action = {"cluster": name, "timeout": "0s"}
-    retry = {
-        "num_retries": 3,
-        "retry_back_off": {"base_interval": "0.005s", "max_interval": "0.05s"},
-        "retry_host_predicate": [
-            documents.extension(
-                "retry_host_predicates.previous_hosts",
-                "extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate",
-            )
-        ],
-        # A dead replica has the fewest requests under way, so it is drawn again and again: three times out of four with two.
-        "host_selection_retry_max_attempts": 32,
-    }
-    routes: list[Json] = [
-        {
-            "match": {"prefix": "/", "headers": [_SAFE_METHOD]},
-            "route": action | {"retry_policy": retry | {"retry_on": f"{_UNSENT},reset"}},
-        },
-        {"match": {"prefix": "/"}, "route": action | {"retry_policy": retry | {"retry_on": _UNSENT}}},
-    ]
-    allowed = {permissions.RBAC: permissions.per_route(service, trust_domain=trust_domain)}
-    return _host(name, [name], routes) | {"typed_per_filter_config": allowed}
+    settings = {permissions.RBAC: permissions.per_route(service, trust_domain=trust_domain)} | inbounds.settings(
+        service
+    )
+    host = _host(name, [name], inbounds.routes(service, version))
+    marks = [names.LIMIT] if service.traffic.balance.client else [names.LIMIT, names.CLIENT]
+    return host | {"typed_per_filter_config": settings, "request_headers_to_remove": marks}
 
 
 def _proxy(caller: Caller, known: Iterable[Service]) -> list[Json]:
@@ -107,7 +90,7 @@ def _ingress(node: Node) -> Json:
         for app in sorted({entry.app for entry in entries})
     ]
     bare = _host("bare", ["*"], [*_paths([e for e in entries if e.bare], services), _nothing(node)])
-    return _table(names.INGRESS_ROUTES, [*hosts, bare]) | {"response_headers_to_remove": ["server"]}
+    return _table(names.INGRESS_ROUTES, [*hosts, bare]) | {"response_headers_to_remove": ["server", names.LIMIT]}
 
 
 def _paths(entries: Iterable[Entry], services: dict[tuple[str, str], Service]) -> list[Json]:
@@ -127,52 +110,12 @@ def _nothing(node: Node) -> Json:
 
 
 def _split(service: Service, *, caller: str, prefix: str = "/") -> list[Json]:
-    return [_branch(service, caller, branch) for branch in branches(service, within=prefix)]
-
-
-def _branch(service: Service, caller: str, branch: Branch) -> Json:
-    match = matches.compiled(branch.match)
-    if not branch.shares:
-        text = say("{service} has no version that takes requests now\n", service=service.name)
-        return {"match": match} | _answer_action(503, text)
-    return {"match": match, "route": _action(service, caller, branch)}
-
-
-def _action(service: Service, caller: str, branch: Branch) -> Json:
-    clusters = [
-        (names.outbound(service.app, caller, service.name, version), max(1, round(weight * 100)))
-        for version, weight in branch.shares
-    ]
-    if len(clusters) == 1:
-        target: Json = {"cluster": clusters[0][0]}
-    else:
-        target = {"weighted_clusters": {"clusters": [{"name": name, "weight": weight} for name, weight in clusters]}}
-    return target | {"timeout": documents.seconds(branch.timeout)} | _retry(branch.retries)
-
-
-def _retry(retries: Retries) -> Json:
-    if retries.attempts <= 0:
-        return {}
-    policy: Json = {
-        "retry_on": retries.on,
-        "num_retries": retries.attempts,
-        "retry_back_off": {"base_interval": "0.01s", "max_interval": "0.2s"},
-    }
-    return {
-        "retry_policy": policy | ({"per_try_timeout": documents.seconds(retries.per_try)} if retries.per_try else {})
-    }
+    found = branches(service, within=prefix)
+    return [route for branch in found for route in actions.compiled(service, caller, branch)]
 
 
 def _answer(status: int, text: str) -> Json:
-    return {"match": {"prefix": "/"}} | _answer_action(status, text)
-
-
-def _answer_action(status: int, text: str) -> Json:
-    header = {"header": {"key": "content-type", "value": TEXT}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
-    return {
-        "direct_response": {"status": status, "body": {"inline_string": text}},
-        "response_headers_to_add": [header],
-    }
+    return {"match": {"prefix": "/"}} | actions.answer(status, text)
 
 
 def _host(name: str, domains: list[str], routes: list[Json]) -> Json:
@@ -181,7 +124,7 @@ def _host(name: str, domains: list[str], routes: list[Json]) -> Json:
 
 def _counted(host: Json) -> Json:
     """Count what only reads apart from the rest, so that a need which nobody writes through can be found."""
-    return host | {"virtual_clusters": [{"name": "read", "headers": [_SAFE_METHOD]}]}
+    return host | {"virtual_clusters": [{"name": "read", "headers": [inbounds.SAFE]}]}
 
 
 def _table(name: str, hosts: list[Json]) -> Json:
