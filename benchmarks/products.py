@@ -25,6 +25,10 @@ class Product:
         self.home = home
         self._environment = {**os.environ, "AIC_HOME": str(home), "AIC_ISOLATED": "1", "AIC_LANG": "en"}
 
+    def set(self, **variables: str) -> None:
+        """More environment variables for every command from now on."""
+        self._environment |= variables
+
     def aic(self, *words: str, check: bool = True) -> str:
         """Run a command; its standard output."""
         done = subprocess.run(

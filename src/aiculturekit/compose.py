@@ -32,8 +32,9 @@ from aiculturekit.engine.workloads import Event
 from aiculturekit.errors import UsageError
 from aiculturekit.language import say
 from aiculturekit.locator import Locator
-from aiculturekit.mesh import identities
+from aiculturekit.mesh import identities, tracings
 from aiculturekit.mesh.meshes import Mesh
+from aiculturekit.mesh.nodes import Tracing
 from aiculturekit.mesh.rotations import DAY, Lives
 from aiculturekit.spec import units
 from aiculturekit.state import replicas, settings
@@ -59,6 +60,7 @@ class Settings:
     lives: Lives = dataclasses.field(default_factory=Lives)
     trust_domain: str = ""
     """Empty: the one that this home has."""
+    tracing: Tracing | None = None
 
     @classmethod
     def from_environ(cls, home: Path, environ: Mapping[str, str]) -> Settings:
@@ -73,6 +75,7 @@ class Settings:
                 ahead=_seconds(environ, "AIC_ROOT_AHEAD", within=_ROOT_AHEAD, default=Lives().ahead),
             ),
             trust_domain=_domain(environ.get("AIC_TRUST_DOMAIN", "")),
+            tracing=tracings.parse(environ.get("AIC_OTLP")),
         )
 
 
@@ -153,6 +156,7 @@ async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) ->
         inherited=_inherited(given.home, os.environ),
         ingress_port=ingress_port,
         trust_domain=trust_domain,
+        tracing=given.tracing,
     )
     pipeline = Pipeline(database=database, target=target)
     operations = Operations(on_end=late.operation_end)

@@ -82,6 +82,21 @@ class Entry:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Tracing:
+    """The collector that `percent` of the requests are reported to, over OTLP/HTTP below `path`."""
+
+    host: str
+    port: int
+    path: str = ""
+    percent: float = 1.0
+
+    @property
+    def url(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}{self.path}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Node:
     """All of this machine's mesh."""
 
@@ -91,7 +106,7 @@ class Node:
     entries: tuple[Entry, ...] = ()
     egresses: tuple[Egress, ...] = ()
     trust_domain: str = "aic.local"
-    otlp_port: int | None = None
+    tracing: Tracing | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

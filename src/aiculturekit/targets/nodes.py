@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
-from aiculturekit.mesh.nodes import USUAL_PORTS, Caller, Egress, Entry, Node, Service, Version
+from aiculturekit.mesh.nodes import USUAL_PORTS, Caller, Egress, Entry, Node, Service, Tracing, Version
 from aiculturekit.mesh.rules import Access, Match, Traffic
 from aiculturekit.plan.documents import Document
 
@@ -48,11 +48,17 @@ def port_names(applications: Applications) -> list[str]:
 
 
 def node(
-    applications: Applications, *, ports: Mapping[str, int], ingress_port: int, trust_domain: str = "aic.local"
+    applications: Applications,
+    *,
+    ports: Mapping[str, int],
+    ingress_port: int,
+    trust_domain: str = "aic.local",
+    tracing: Tracing | None = None,
 ) -> Node:
     return Node(
         ingress_port=ingress_port,
         trust_domain=trust_domain,
+        tracing=tracing,
         services=tuple(
             service for app, documents in applications.items() for service in _services(app, documents, ports)
         ),

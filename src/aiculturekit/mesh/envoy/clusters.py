@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from aiculturekit.mesh import identities
-from aiculturekit.mesh.envoy import capacities, documents, endpoints, names, secrets
+from aiculturekit.mesh.envoy import capacities, documents, endpoints, names, secrets, tracers
 from aiculturekit.mesh.envoy.documents import Json
 from aiculturekit.mesh.nodes import INGRESS, Caller, Node, Service, Version
 from aiculturekit.mesh.rules import Breaker
@@ -29,7 +29,12 @@ Ports = Mapping[tuple[str, str, str], tuple[int, ...]]
 
 def compiled(node: Node, *, folder: Path, ports: Ports) -> list[Json]:
     """All clusters of the node, sorted by name."""
-    found = [*_outbound(node, folder), *_inbound(node, ports), *_unneeded(node, folder)]
+    found = [
+        *tracers.collector(node.tracing),
+        *_outbound(node, folder),
+        *_inbound(node, ports),
+        *_unneeded(node, folder),
+    ]
     return sorted(found, key=lambda cluster: str(cluster["name"]))
 
 

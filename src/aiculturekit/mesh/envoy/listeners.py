@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from aiculturekit.mesh.envoy import documents, filters, names, permissions, refusals, secrets
+from aiculturekit.mesh.envoy import documents, filters, names, permissions, refusals, secrets, tracers
 from aiculturekit.mesh.envoy.documents import Json
 from aiculturekit.mesh.nodes import Caller, Node, Service, Version
 
@@ -20,7 +20,7 @@ def compiled(node: Node, *, folder: Path, has_ipv6: bool) -> list[Json]:
     for caller in node.callers:
         found += _needs(caller, services, folder=folder)
         found.append(_proxy(caller, folder=folder))
-    return sorted(found, key=lambda listener: str(listener["name"]))
+    return [tracers.traced(one, node.tracing) for one in sorted(found, key=lambda listener: str(listener["name"]))]
 
 
 def ports(listeners: list[Json]) -> dict[int, str]:

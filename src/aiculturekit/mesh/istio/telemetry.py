@@ -1,4 +1,4 @@
-"""Telemetry: every request's trace is kept, where traces are wanted at all. Pure."""
+"""Telemetry: the share of the requests whose trace is kept, where traces are wanted at all. Pure."""
 
 from __future__ import annotations
 
@@ -11,5 +11,6 @@ from aiculturekit.mesh.rendering import Manifest, Place
 
 def rendered(node: Node, place: Place) -> Iterator[Manifest]:
     """To whom traces go is the mesh's own configuration (an extensionProvider of MeshConfig)."""
-    if node.otlp_port is not None:
-        yield names.observed("Telemetry", "default", place, tracing=[{"randomSamplingPercentage": 100.0}])
+    if node.tracing is not None:
+        sampling = {"randomSamplingPercentage": node.tracing.percent}
+        yield names.observed("Telemetry", "default", place, tracing=[sampling])

@@ -10,6 +10,7 @@ from typing import Any
 
 from aiculturekit.engine.environments import Environment
 from aiculturekit.engine.workloads import Key, Limits, Probe, Workload
+from aiculturekit.mesh.nodes import Tracing
 from aiculturekit.plan.documents import Document
 from aiculturekit.targets import nodes
 
@@ -55,6 +56,13 @@ def variables(
         "OTEL_RESOURCE_ATTRIBUTES": f"service.namespace={app},service.version={version or 'v1'},deployment.environment.name=local",
     }
     return {**passed, **environment.variables, "PATH": path, **telemetry, **outputs, **document.body["env"]}
+
+
+def exporter(tracing: Tracing | None) -> dict[str, str]:
+    """Where a workload's own spans go, in the variables that every OpenTelemetry SDK reads."""
+    if tracing is None:
+        return {}
+    return {"OTEL_EXPORTER_OTLP_ENDPOINT": tracing.url, "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}
 
 
 def urls(app: str, document: Document, *, ports: Mapping[str, int]) -> dict[str, str]:

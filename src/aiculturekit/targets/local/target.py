@@ -17,6 +17,7 @@ from aiculturekit.engine.workloads import Key, Status, Workload
 from aiculturekit.errors import HostTrouble, Problem
 from aiculturekit.language import say
 from aiculturekit.mesh.meshes import Mesh
+from aiculturekit.mesh.nodes import Tracing
 from aiculturekit.plan.documents import RANKS, Document
 from aiculturekit.plan.steps import Step
 from aiculturekit.spec.models import Application
@@ -41,10 +42,12 @@ class Local:
         inherited: Mapping[str, str],
         ingress_port: int,
         trust_domain: str = "aic.local",
+        tracing: Tracing | None = None,
     ) -> None:
         self._home, self._engine, self._mesh = home, engine, mesh
         self._ports, self._scheduler = ports, scheduler
         self._inherited, self._ingress_port, self._trust_domain = inherited, ingress_port, trust_domain
+        self._tracing = tracing
         self._documents: dict[str, dict[tuple[str, str], Document]] = {}
         self._coming: list[tuple[str, Document]] = []
         self._lock = asyncio.Lock()
@@ -171,7 +174,7 @@ class Local:
             document,
             environment=environment,
             inherited=self._inherited,
-            outputs=self.urls(app, document),
+            outputs=self.urls(app, document) | launches.exporter(self._tracing),
         )
         launch = launches.workload(app, document, environment=environment, variables=variables, release=release)
         await self._engine.apply(_as_many(launch, document, self._engine.status(launch.key)), progress=tell)
@@ -207,7 +210,11 @@ class Local:
                 applications.setdefault(app, []).append(document)
             ports = await self._ports.ensure(nodes.port_names(applications))
             node = nodes.node(
-                applications, ports=ports, ingress_port=self._ingress_port, trust_domain=self._trust_domain
+                applications,
+                ports=ports,
+                ingress_port=self._ingress_port,
+                trust_domain=self._trust_domain,
+                tracing=self._tracing,
             )
             await self._mesh.apply(node)
             self._done = done
