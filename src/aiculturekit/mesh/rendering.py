@@ -7,7 +7,10 @@ Nothing is dropped silently: whoever renders asks for the gaps first and refuses
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from aiculturekit.mesh.nodes import Node
 
 Manifest = dict[str, Any]
 """One Kubernetes object."""
@@ -17,13 +20,15 @@ Manifest = dict[str, Any]
 class Place:
     """Where the documents go: every service is a Kubernetes Service `name.namespace` on `port`, every version its pods with the labels
     `app` and `version`, every workload a ServiceAccount of its own name. `hosts` are the public host names at the ingress, which calls
-    as the service account `ingress` (NAMESPACE/NAME)."""
+    as the service account `ingress` (NAMESPACE/NAME; empty where it has no identity in the mesh). `gateway_class` is who serves a Gateway
+    there (the name of a GatewayClass)."""
 
     namespace: str
     port: int = 80
     hosts: tuple[str, ...] = ("*",)
     trust_domain: str = "cluster.local"
     ingress: str = "istio-system/istio-ingressgateway-service-account"
+    gateway_class: str = "istio"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -35,3 +40,23 @@ class Gap:
     service: str
     key: str
     reason: str
+
+
+class Render(Protocol):
+    """Pure; the same node and place give the same documents, in an order in which they can be applied."""
+
+    def __call__(self, node: Node, *, place: Place) -> Sequence[Manifest]: ...
+
+
+class Gaps(Protocol):
+    """Pure; nothing for a node that `render` says all of."""
+
+    def __call__(self, node: Node) -> Sequence[Gap]: ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Renderer:
+    """Both halves of a renderer, as the registry hands them out."""
+
+    render: Render
+    gaps: Gaps

@@ -22,7 +22,7 @@ from aiculturekit.mesh.istio import (
     telemetry,
 )
 from aiculturekit.mesh.nodes import Node
-from aiculturekit.mesh.rendering import Gap, Manifest, Place
+from aiculturekit.mesh.rendering import Gap, Manifest, Place, Renderer
 
 
 def render(node: Node, *, place: Place) -> list[Manifest]:
@@ -48,3 +48,6 @@ def gaps(node: Node) -> list[Gap]:
 def _gaps(node: Node) -> Iterator[Gap]:
     for service in node.services:
         yield from matches.gaps(service)
+
+
+RENDERER = Renderer(render=render, gaps=gaps)

@@ -1,0 +1,197 @@
+"""The vocabulary's features, each with the smallest node that uses it. The support matrix is what the renderers answer about them. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from aiculturekit.mesh.nodes import INGRESS, Caller, Egress, Entry, Node, Service, Version
+from aiculturekit.mesh.rendering import Gaps
+from aiculturekit.mesh.rules import (
+    Access,
+    Balance,
+    Breaker,
+    Check,
+    Cors,
+    Edits,
+    Fault,
+    Headers,
+    Jwt,
+    Limit,
+    Match,
+    Mirror,
+    Pattern,
+    Redirect,
+    Retries,
+    Rewrite,
+    Route,
+    Sticky,
+    Traffic,
+)
+
+APP, SERVICE, CALLER = "shop", "orders", "web"
+_ONE = (Version("v1", 9001),)
+_TWO = (Version("v1", 9001, 90), Version("v2", 9002, 10))
+_JWT = Jwt(issuer="https://login.example", jwks='{"keys": []}')
+_BETA = Match(header={"x-beta": Pattern(exact="true")})
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Feature:
+    """`name` is as in `uses`, so that what a node states and what the matrix shows have the same names."""
+
+    name: str
+    node: Node
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Cell:
+    """`reason` says why not."""
+
+    mesh: str
+    feature: str
+    reason: str = ""
+
+    @property
+    def is_supported(self) -> bool:
+        return not self.reason
+
+
+def cells(renderers: Mapping[str, Gaps]) -> list[list[Cell]]:
+    """A row for each feature, a cell for each mesh."""
+    return [[_cell(mesh, feature, gaps) for mesh, gaps in renderers.items()] for feature in FEATURES]
+
+
+def _cell(mesh: str, feature: Feature, gaps: Gaps) -> Cell:
+    found = gaps(feature.node)
+    return Cell(mesh, feature.name, found[0].reason if found else "")
+
+
+def node(
+    *,
+    versions: tuple[Version, ...] = _ONE,
+    callers: tuple[str, ...] = (CALLER,),
+    public: str = "",
+    egress: Egress | None = None,
+    **fields: Any,
+) -> Node:
+    """One service and who calls it; `fields` are the service's."""
+    all_callers = (INGRESS, *callers) if public else callers
+    return Node(
+        ingress_port=8080,
+        services=(Service(APP, SERVICE, versions, tuple(sorted(all_callers)), **fields),),
+        callers=tuple(Caller(APP, name, 9100 + at, {SERVICE: 9200 + at}) for at, name in enumerate(callers)),
+        entries=(Entry(APP, public, SERVICE),) if public else (),
+        egresses=(egress,) if egress else (),
+    )
+
+
+def _outside() -> Node:
+    return Node(
+        ingress_port=8080,
+        callers=(Caller(APP, CALLER, 9100),),
+        egresses=(Egress(APP, CALLER, "https", "api.example.com", 443),),
+    )
+
+
+def _traffic(versions: tuple[Version, ...] = _ONE, **rules: Any) -> Node:
+    return node(versions=versions, traffic=Traffic(**rules))
+
+
+def _route(versions: tuple[Version, ...] = _ONE, *, match: Match | None = None, **rules: Any) -> Node:
+    path = Match(path=Pattern(prefix="/reports"))
+    return _traffic(versions, routes=(Route(match or path, **rules),))
+
+
+def _to(prefix: str, version: str) -> Route:
+    return Route(Match(path=Pattern(prefix=prefix)), version=version)
+
+
+def _matched(**parts: Any) -> Node:
+    return _route(_TWO, match=Match(**parts), version="v2")
+
+
+def _claimed() -> Node:
+    rules = Traffic(routes=(Route(Match(claim={"role": "admin"}), version="v2"),))
+    return node(versions=_TWO, public="/", traffic=rules, access=Access(jwt=(_JWT,)))
+
+
+def _guarded(**rules: Any) -> Node:
+    return node(public="/", access=Access(**rules))
+
+
+def _retried(**rules: Any) -> Node:
+    return _traffic(retries=Retries(attempts=2, **rules))
+
+
+_ROWS: Mapping[str, Node] = {
+    "needs": node(),
+    "needs operations": node(callers=("reader", CALLER), operations={"reader": (("GET", ""), ("HEAD", ""))}),
+    "needs external": _outside(),
+    "public": node(public="/orders"),
+    "protocol http2": node(protocol="http2"),
+    "protocol tcp": node(protocol="tcp", versions=_TWO),
+    "versions.weight": node(versions=_TWO),
+    "versions.match": node(versions=(Version("v1", 9001), Version("v2", 9002, 0, _BETA))),
+    "match.path exact": _matched(path=Pattern(exact="/health")),
+    "match.path prefix": _matched(path=Pattern(prefix="/api")),
+    "match.path regex": _matched(path=Pattern(regex="/orders/[0-9]+")),
+    "match.method": _matched(method="GET"),
+    "match.header": _matched(header={"x-client": Pattern(prefix="ios/")}),
+    "match.cookie": _matched(cookie={"group": Pattern(exact="b")}),
+    "match.query": _matched(query={"trace": Pattern(present=True)}),
+    "match.claim": _claimed(),
+    "traffic.timeout": _traffic(timeout=2.0),
+    "traffic.retries": _retried(),
+    "traffic.retries.on": _retried(on="5xx"),
+    "traffic.retries.per_try": _retried(on="5xx", per_try=0.5),
+    "traffic.retries.budget": _retried(budget=20.0),
+    "traffic.breaker.errors": _traffic(breaker=Breaker(errors=50.0)),
+    "traffic.breaker.consecutive": _traffic(breaker=Breaker(consecutive=5)),
+    "traffic.breaker.max_requests": _traffic(breaker=Breaker(consecutive=5, max_requests=100)),
+    "traffic.breaker.max_connections": _traffic(breaker=Breaker(consecutive=5, max_connections=100)),
+    "traffic.limit": _traffic(limit=(Limit(100),)),
+    "traffic.limit by caller": _traffic(limit=(Limit(10, by="caller"),)),
+    "traffic.limit by client": _traffic(limit=(Limit(10, by="client"),)),
+    "traffic.limit by header": _traffic(limit=(Limit(10, by="header x-api-key"),)),
+    "traffic.balance round-robin": _traffic(balance=Balance("round-robin")),
+    "traffic.balance random": _traffic(balance=Balance("random")),
+    "traffic.balance hash header": _traffic(balance=Balance("hash", header="x-user")),
+    "traffic.balance hash cookie": _traffic(balance=Balance("hash", cookie="user")),
+    "traffic.balance hash query": _traffic(balance=Balance("hash", query="user")),
+    "traffic.balance hash client": _traffic(balance=Balance("hash", client=True)),
+    "traffic.sticky": _traffic(_TWO, sticky=Sticky("aic-session")),
+    "traffic.mirror": _traffic(_TWO, mirror=Mirror("v2")),
+    "traffic.mirror.share": _traffic(_TWO, mirror=Mirror("v2", 12.5)),
+    "traffic.fault delay": _traffic(fault=Fault(delay=0.2)),
+    "traffic.fault abort": _traffic(fault=Fault(abort=503)),
+    "traffic.fault.share": _traffic(fault=Fault(abort=503, share=10.0)),
+    "traffic.fault.when": _traffic(fault=Fault(abort=503, when=_BETA)),
+    "traffic.headers request": _traffic(headers=Headers(request=Edits({"x-a": "1"}, {"x-b": "2"}, ("x-c",)))),
+    "traffic.headers response": _traffic(headers=Headers(response=Edits({"x-a": "1"}, {"x-b": "2"}, ("x-c",)))),
+    "traffic.cors": _traffic(cors=Cors(("https://shop.example",), ("GET", "POST"), credentials=True)),
+    "traffic.compress": _traffic(compress=True),
+    "traffic.max_body": _traffic(max_body=1 << 20),
+    "traffic.routes": _traffic(_TWO, routes=(_to("/reports/daily", "v2"), _to("/reports", "v1"))),
+    "traffic.routes.redirect": _route(redirect=Redirect("https://new.example/reports", 308)),
+    "traffic.routes.rewrite path": _route(rewrite=Rewrite(path="/v2/reports")),
+    "traffic.routes.rewrite host": _route(rewrite=Rewrite(host="reports.example")),
+    "traffic.routes.version": _route(_TWO, version="v2"),
+    "traffic.routes.timeout": _route(timeout=60.0),
+    "traffic.routes.retries": _route(retries=Retries(attempts=3, on="gateway-error")),
+    "traffic.routes.limit": _route(limit=(Limit(5),)),
+    "traffic.routes.limit by caller": _route(limit=(Limit(5, by="caller"),)),
+    "traffic.routes.limit by client": _route(limit=(Limit(5, by="client"),)),
+    "traffic.routes.limit by header": _route(limit=(Limit(5, by="header x-api-key"),)),
+    "traffic.routes.mirror": _route(_TWO, mirror=Mirror("v2")),
+    "traffic.routes.fault delay": _route(fault=Fault(delay=0.2)),
+    "traffic.routes.fault abort": _route(fault=Fault(abort=503)),
+    "traffic.routes.headers request": _route(headers=Headers(request=Edits({"x-a": "1"}))),
+    "traffic.routes.headers response": _route(headers=Headers(response=Edits({"x-a": "1"}))),
+    "access.audit": node(access=Access(audit=True)),
+    "access.jwt": _guarded(jwt=(_JWT,)),
+    "access.check": _guarded(check=Check("http://auth.example/check")),
+}
+
+FEATURES = tuple(Feature(name, smallest) for name, smallest in _ROWS.items())

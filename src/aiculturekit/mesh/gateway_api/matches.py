@@ -1,0 +1,74 @@
+"""A Match as an HTTPRoute says it. Pure.
+
+Cookies are compared within the `cookie` header, which a route can name once; `prefix` and `present` are regular expressions there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiculturekit.language import say
+from aiculturekit.mesh.manifests import escaped
+from aiculturekit.mesh.rules import Match, Pattern
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH")
+
+
+def compiled(match: Match) -> dict[str, Any]:
+    found: dict[str, Any] = {"path": path(match.path)}
+    headers = [_named(name, pattern) for name, pattern in match.header.items()]
+    headers += [_cookie(name, pattern) for name, pattern in match.cookie.items()]
+    if headers:
+        found["headers"] = headers
+    if match.query:
+        found["queryParams"] = [_named(name, pattern) for name, pattern in match.query.items()]
+    if match.method:
+        found["method"] = match.method
+    return found
+
+
+def path(pattern: Pattern | None) -> dict[str, str]:
+    if pattern is None or pattern.present:
+        return {"type": "PathPrefix", "value": "/"}
+    if pattern.exact is not None:
+        return {"type": "Exact", "value": pattern.exact}
+    if pattern.regex is not None:
+        return {"type": "RegularExpression", "value": pattern.regex}
+    return {"type": "PathPrefix", "value": pattern.prefix or "/"}
+
+
+def _named(name: str, pattern: Pattern) -> dict[str, str]:
+    if pattern.exact is not None:
+        return {"type": "Exact", "name": name, "value": pattern.exact}
+    return {"type": "RegularExpression", "name": name, "value": _regex(pattern)}
+
+
+def _regex(pattern: Pattern) -> str:
+    if pattern.exact is not None:
+        return escaped(pattern.exact)
+    if pattern.prefix is not None:
+        return f"{escaped(pattern.prefix)}.*"
+    return pattern.regex if pattern.regex is not None else ".*"
+
+
+def _cookie(name: str, pattern: Pattern) -> dict[str, str]:
+    value = "[^;]*" if pattern.present else _within_cookie(pattern)
+    text = f"^(.*; ?)?{escaped(name)}={value}(;.*)?$"
+    return {"type": "RegularExpression", "name": "cookie", "value": text}
+
+
+def _within_cookie(pattern: Pattern) -> str:
+    if pattern.prefix is not None:
+        return f"{escaped(pattern.prefix)}[^;]*"
+    return f"({_regex(pattern)})" if pattern.regex is not None else _regex(pattern)
+
+
+def problem_with_cookies(match: Match, cookies: Mapping[str, Pattern]) -> str | None:
+    if len(cookies) > 1 or any(name.lower() == "cookie" for name in match.header):
+        return say("a route compares each header once, so one cookie at most")
+    return None
+
+
+def problem_with_method(method: str) -> str | None:
+    return None if method in METHODS else say("it knows the methods {methods}", methods=", ".join(METHODS))

@@ -1,0 +1,67 @@
+"""The definitions that rendered documents are checked against: the Gateway API's own, from its Go module (kept in Go's cache by version),
+and Linkerd's, written down in linkerd_crds.yaml from its reference (2026-08): neither its charts nor its servers are in a package index."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import jsonschema
+import yaml
+
+GATEWAY_API = "v1.6.0"
+_LINKERD = Path(__file__).with_name("linkerd_crds.yaml")
+Definition = Mapping[str, Any]
+
+
+def missing() -> str:
+    """Why the Gateway API's definitions can't be had here; empty when they can."""
+    return "" if shutil.which("go") else "go fetches the Gateway API's definitions, and is not installed"
+
+
+@cache
+def gateway_api(channel: Literal["standard", "experimental"] = "standard") -> tuple[Definition, ...]:
+    command = ["go", "mod", "download", "-json", f"sigs.k8s.io/gateway-api@{GATEWAY_API}"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True, cwd="/")
+    folder = Path(json.loads(answer.stdout)["Dir"]) / "config" / "crd" / channel
+    files = [*sorted(folder.glob("*_*routes.yaml")), *folder.glob("*_gateways.yaml")]
+    return tuple(yaml.safe_load(file.read_text()) for file in files)
+
+
+@cache
+def linkerd() -> tuple[Definition, ...]:
+    return tuple(yaml.safe_load_all(_LINKERD.read_text()))
+
+
+def mistakes(document: Mapping[str, Any], definitions: tuple[Definition, ...]) -> list[str]:
+    """What is wrong with a document of a defined kind, unknown keys included; a kind that is not defined is a mistake too."""
+    group, _, version = document["apiVersion"].rpartition("/")
+    for definition in definitions:
+        spec = definition["spec"]
+        if (spec["group"], spec["names"]["kind"]) == (group, document["kind"]):
+            for one in spec["versions"]:
+                if one["name"] == version and one["served"]:
+                    schema = _strict(one["schema"]["openAPIV3Schema"])
+                    found = jsonschema.Draft202012Validator(schema).iter_errors(dict(document))
+                    return [f"{'.'.join(map(str, error.absolute_path))}: {error.message}" for error in found]
+    return [f"{document['apiVersion']} {document['kind']} is not defined"]
+
+
+def _strict(schema: Any) -> Any:
+    """The schema with unknown keys refused, as the API server's strict validation does; metadata is its own matter."""
+    if isinstance(schema, list):
+        return [_strict(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    made = {key: _strict(value) for key, value in schema.items() if key != "pattern" or "\\x60" not in str(value)}
+    if isinstance(schema.get("properties"), dict) and "additionalProperties" not in schema:
+        is_object = schema.get("type") == "object" and not schema.get("x-kubernetes-preserve-unknown-fields")
+        made |= {"additionalProperties": False} if is_object else {}
+    if schema == {"type": "object"}:
+        return {"type": "object"}
+    return made
