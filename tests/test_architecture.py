@@ -99,6 +99,12 @@ def test_no_module_is_named_after_nothing() -> None:
     assert [str(module) for module in MODULES if module.stem in vague] == []
 
 
+def test_every_registered_renderer_loads() -> None:
+    for scheme in registry.RENDERERS.schemes:
+        renderer = registry.RENDERERS.load(Locator.parse(f"{scheme}:"))
+        assert callable(renderer.render) and callable(renderer.gaps)
+
+
 @pytest.mark.parametrize("known", [registry.STATE, registry.TARGETS], ids=lambda known: known.capability)
 def test_every_registered_scheme_loads(known: registry.Registry) -> None:
     for scheme in known.schemes:

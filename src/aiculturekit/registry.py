@@ -88,3 +88,11 @@ STATE = Registry(
     extras={"postgresql": "postgresql"},
 )
 TARGETS = Registry("targets", {"local": "aiculturekit.targets.local:Local"})
+RENDERERS = Registry(
+    "renderers",
+    {
+        "istio": "aiculturekit.mesh.istio:RENDERER",
+        "linkerd": "aiculturekit.mesh.linkerd:RENDERER",
+        "gateway-api": "aiculturekit.mesh.gateway_api:RENDERER",
+    },
+)

@@ -11,6 +11,7 @@ import pytest
 from pydantic import BaseModel
 
 from aiculturekit.cli import commands
+from aiculturekit.control import renderings
 from aiculturekit.spec import access, complaints, examples, traffic
 from aiculturekit.spec.models import SECTIONS, File
 from aiculturekit.spec.units import shown_default
@@ -119,6 +120,27 @@ def _command(name: str, command: object) -> str:
     if rows:
         lines.append("\n| | |\n|---|---|\n" + "\n".join(rows) + "\n")
     return "".join(lines)
+
+
+def matrix() -> str:
+    """What works where, as the renderers answer; a reason in the place of a yes."""
+    rows = renderings.matrix()
+    lines = ["| rule | " + " | ".join(cell.mesh for cell in rows[0]) + " |", "|---|" + "---|" * len(rows[0])]
+    for row in rows:
+        cells = [cell.reason.replace("|", "&#124;") or "yes" for cell in row]
+        lines.append(f"| `{row[0].feature}` | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def test_the_matrix_is_what_the_renderers_answer() -> None:
+    page = DOCS / "mesh.md"
+    before, mark, rest = page.read_text().partition("<!-- made from the renderers -->\n")
+    _, end, after = rest.partition("<!-- end -->\n")
+    assert mark and end
+    made = before + mark + matrix() + end + after
+    if os.environ.get("AIC_DOCS") == "write":
+        page.write_text(made)
+    assert page.read_text() == made
 
 
 @pytest.mark.parametrize(

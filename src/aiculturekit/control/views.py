@@ -18,10 +18,10 @@ from aiculturekit.errors import NotFound
 from aiculturekit.language import say
 from aiculturekit.mesh.nodes import Edge
 from aiculturekit.plan.documents import Document
-from aiculturekit.registry import TARGETS
 from aiculturekit.state import changes, releases
 from aiculturekit.state.databases import Database
 from aiculturekit.state.releases import Release
+from aiculturekit.targets import tiers
 from aiculturekit.targets.local import Local, data
 
 SECRET = re.compile(r"pass|secret|token|key|credential|private|dsn", re.I)
@@ -101,7 +101,7 @@ class Views:
         return [log_record(app, record) for record in records]
 
     async def targets(self) -> list[dict[str, Any]]:
-        return [{"scheme": scheme, "tier": "real", "what": _TARGETS.get(scheme, "")} for scheme in TARGETS.schemes]
+        return [dict(row) for row in tiers.described()]
 
     async def _apps(self) -> list[str]:
         """Every application that is up, or under way, or was up once and has something left here."""
@@ -224,9 +224,6 @@ class Views:
         status = self._engine.status(Key(app, name, version))
         listed = status.instances if status else ()
         return [i.as_dict() | {"version": version, "started_at": times.iso(i.started_at)} for i in listed]
-
-
-_TARGETS = {"local": "this machine: processes behind one Envoy with mutual TLS"}
 
 
 def log_record(app: str, record: Record) -> dict[str, Any]:

@@ -85,21 +85,11 @@ def releases(app: AppArgument = None, as_json: Json = False) -> None:
 
 
 def targets(as_json: Json = False) -> None:
-    from aiculturekit.registry import TARGETS
+    from aiculturekit.targets import tiers
 
-    rows = [
-        {"scheme": f"{scheme}:", **described} for scheme, described in _described().items() if scheme in TARGETS.schemes
-    ]
+    rows = tiers.described()
     if as_json:
         outputs.print_json(rows)
         return
-    outputs.print_table(
-        [("scheme", say("target")), ("tier", say("proven")), ("what", say("what it is"))], rows, empty=""
-    )
-
-
-def _described() -> dict[str, dict[str, str]]:
-    return {
-        "local": {"tier": "real", "what": say("this machine: processes behind one Envoy, with mutual TLS")},
-        "memory": {"tier": "real", "what": say("no machine at all: for tests")},
-    }
+    columns = [("scheme", say("target")), ("tier", say("proven")), ("way", say("command")), ("what", say("what it is"))]
+    outputs.print_table(columns, rows, empty="")

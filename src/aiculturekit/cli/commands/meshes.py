@@ -1,4 +1,4 @@
-"""mesh edges, mesh advise: what the mesh sees, and what could be better about `needs`."""
+"""mesh edges, mesh advise, mesh matrix: what the mesh sees, what could be better about `needs`, what works where."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ Window = Annotated[str, typer.Option("--window", help=say("Over which time: 30s,
 def group() -> Any:
     app = typer.Typer(help=say("The mesh: who calls whom, how well, and by which rules."), rich_markup_mode=None)
     app.command("edges", help=say("Show every caller and the version it calls, with live figures."))(edges)
+    app.command("matrix", help=say("Show which rule works on which mesh, and why not."))(matrix)
     app.command("advise", help=say("Compare `needs` with what was really called."))(advise)
     trusts.add_to(app)
     return app
@@ -58,6 +59,41 @@ def advise(app: AppArgument = None, window: Window = "1h", as_json: Json = False
         place = f"{one['file']}:{one['line']}: " if one["line"] else ""
         times = f" ({say('{count} times', count=one['count'])})" if one["count"] else ""
         print(f"\n{place}{one['message']}{times}\n    {one['hint']}")
+
+
+def matrix(
+    why: Annotated[bool, typer.Option("--why", help=say("With the reasons."))] = False, as_json: Json = False
+) -> None:
+    """Needs no daemon: the renderers themselves are asked."""
+    from aiculturekit.control import renderings
+
+    rows = renderings.matrix()
+    if as_json:
+        outputs.print_json(
+            [
+                {
+                    "feature": row[0].feature,
+                    "meshes": {one.mesh: {"yes": one.is_supported, "reason": one.reason} for one in row},
+                }
+                for row in rows
+            ]
+        )
+        return
+    columns = [("feature", say("rule")), *((one.mesh, one.mesh) for one in rows[0])]
+    shown = [
+        {"feature": row[0].feature, **{one.mesh: say("yes") if one.is_supported else say("no") for one in row}}
+        for row in rows
+    ]
+    outputs.print_table(columns, shown, empty="")
+    if not why:
+        print()
+        print(say("reasons: `aic mesh matrix --why`"))
+        return
+    print()
+    for row in rows:
+        for one in row:
+            if not one.is_supported:
+                print(f"{one.feature}, {one.mesh}: {one.reason}")
 
 
 def _opening(found: Mapping[str, Any], window: str) -> str:

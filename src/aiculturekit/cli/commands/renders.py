@@ -1,0 +1,101 @@
+"""render: the mesh's rules as objects for a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from aiculturekit.cli import choices, outputs
+from aiculturekit.cli.options import Environment, Json
+from aiculturekit.errors import HostTrouble
+from aiculturekit.language import say
+
+HELP = {"render": lambda: say("Write the mesh's rules for a cluster: istio, linkerd or gateway-api.")}
+_MARK = "# Made by `aic render`; what is changed here is lost the next time.\n"
+
+
+def commands() -> list[Any]:
+    return [render]
+
+
+def render(
+    mesh: Annotated[str, typer.Argument(metavar="MESH", help=say("istio, linkerd or gateway-api."))],
+    path: Annotated[Path, typer.Argument(help=say("The application file, or its directory."))] = Path(),
+    environment: Environment = None,
+    namespace: Annotated[
+        str | None,
+        typer.Option("--namespace", help=say("The Kubernetes namespace; the application's name when left out.")),
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", help=say("The port of every Service and its pods; usually 80."))
+    ] = None,
+    host: Annotated[
+        list[str] | None, typer.Option("--host", help=say("A public host name; any number of them."))
+    ] = None,
+    trust_domain: Annotated[
+        str | None, typer.Option("--trust-domain", help=say("The cluster's trust domain; usually cluster.local."))
+    ] = None,
+    gateway_class: Annotated[
+        str | None,
+        typer.Option("--gateway-class", help=say("The GatewayClass that serves public paths; usually istio.")),
+    ] = None,
+    ingress: Annotated[
+        str | None, typer.Option("--ingress", help=say("The ingress's service account in the mesh, as NAMESPACE/NAME."))
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help=say("A directory to write to, a file for each object."))
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    from aiculturekit.control import renderings
+
+    wish = renderings.Wish(namespace, port, tuple(host or ()), trust_domain, gateway_class, ingress)
+    documents = renderings.rendered(choices.file(path), mesh=mesh, environment=environment, wish=wish)
+    if output is not None:
+        files = _write(output.expanduser().absolute(), documents)
+        if as_json:
+            outputs.print_json([str(file) for file in files])
+            return
+        print(say("{count} objects written to {folder}", count=len(files), folder=output))
+        print(say("next: kubectl apply -f {folder}", folder=output))
+    elif as_json:
+        outputs.print_json(documents)
+    else:
+        print("---\n".join(_text(document) for document in documents), end="")
+
+
+def _write(folder: Path, documents: Sequence[dict[str, Any]]) -> list[Path]:
+    """A file for each object, numbered in the order in which they can be applied. Those of an earlier time that are none of them go."""
+    files = {folder / _name(at, document): document for at, document in enumerate(documents)}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.glob("*.yaml"):
+            if left not in files and left.read_text("utf-8", "replace").startswith(_MARK):
+                left.unlink()
+        for file, document in files.items():
+            file.write_text(_MARK + _text(document), "utf-8")
+    except OSError as error:
+        raise HostTrouble(
+            say("{folder} can't be written: {error}", folder=folder, error=error.strerror or str(error)),
+            hint=say("name another directory: -o DIRECTORY"),
+        ) from error
+    return list(files)
+
+
+def _name(at: int, document: dict[str, Any]) -> str:
+    return f"{at + 1:02}-{document['kind'].lower()}-{document['metadata']['name']}.yaml"
+
+
+def _text(document: dict[str, Any]) -> str:
+    import yaml
+
+    class Plain(yaml.SafeDumper):
+        """Without anchors, which people rarely read and some tools not at all."""
+
+        def ignore_aliases(self, data: Any) -> bool:
+            return True
+
+    return yaml.dump(document, Dumper=Plain, sort_keys=False, allow_unicode=True, width=120)

@@ -1,0 +1,121 @@
+"""`aic render`, `aic mesh matrix` and `aic targets` as a shell runs them: no daemon, the same bytes each time, nothing written when a rule
+would be lost."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.cli.test_cli_commands import aic, written
+
+PLAIN = """\
+app: shop
+services:
+  web: {run: python web.py, public: /, needs: [orders]}
+  orders:
+    run: python orders.py
+    traffic: {timeout: 2s}
+    versions: {v1: {weight: 90%}, v2: {run: python v2.py, weight: 10%}}
+environments:
+  strict:
+    services:
+      orders:
+        traffic: {sticky: session}
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return written(tmp_path / "shop", PLAIN)
+
+
+@pytest.mark.parametrize("mesh", ["istio", "linkerd", "gateway-api"])
+def test_every_mesh_is_printed_as_yaml_and_as_json(mesh: str, home: Path, folder: Path) -> None:
+    done = aic(home, "render", mesh, str(folder), "--namespace", "prod", "--host", "shop.example")
+    assert (done.returncode, done.stderr) == (0, "")
+    documents = list(yaml.safe_load_all(done.stdout))
+    assert len(documents) > 4
+    assert {one["metadata"].get("namespace", "prod") for one in documents} == {"prod"}
+    assert "shop.example" in done.stdout
+    assert "*id" not in done.stdout, "no anchors"
+    again = aic(home, "render", mesh, str(folder), "--namespace", "prod", "--host", "shop.example", "--json")
+    assert json.loads(again.stdout) == documents
+    assert not home.exists(), "no daemon, no home"
+
+
+def test_files_are_written_in_the_order_in_which_they_can_be_applied(home: Path, folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = aic(home, "render", "linkerd", str(folder), "-o", str(out))
+    assert done.returncode == 0
+    assert f"kubectl apply -f {out}" in done.stdout
+    names = sorted(file.name for file in out.iterdir())
+    assert names[0] == "01-service-orders.yaml"
+    assert "02-service-orders-v1.yaml" in names
+    kept = out / "notes.yaml"
+    kept.write_text("mine: true\n")
+    written(folder, PLAIN.replace("    versions: {v1: {weight: 90%}, v2: {run: python v2.py, weight: 10%}}\n", ""))
+    before = {file.name for file in out.iterdir()}
+    listed = json.loads(aic(home, "render", "linkerd", str(folder), "-o", str(out), "--json").stdout)
+    after = {file.name for file in out.iterdir()}
+    assert kept.exists(), "what somebody else wrote stays"
+    assert "02-service-orders-v1.yaml" in before - after, "what is none of the objects any more goes"
+    assert after == {Path(file).name for file in listed} | {"notes.yaml"}
+
+
+def test_a_rule_that_would_be_lost_is_refused_before_anything_is_written(
+    home: Path, folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    done = aic(home, "render", "linkerd", str(folder), "--env", "strict", "-o", str(out))
+    assert (done.returncode, done.stdout) == (3, "")
+    file = folder / "aic.yaml"
+    assert f"{file}:12:19: services.orders.traffic.sticky: linkerd cannot express it: " in done.stderr
+    assert "aic mesh matrix" in done.stderr
+    assert not out.exists()
+    assert aic(home, "render", "istio", str(folder), "--env", "strict").returncode == 0
+
+
+def test_a_refusal_as_json_names_each_rule(home: Path, folder: Path) -> None:
+    done = aic(home, "render", "gateway-api", str(folder), "--env", "strict", "--json")
+    assert done.returncode == 3
+    record = json.loads(done.stdout or done.stderr)
+    problems = record.get("error", record)["problems"]
+    assert [(one["path"], one["line"]) for one in problems] == [("services.orders.traffic.sticky", 12)]
+
+
+def test_an_unknown_mesh_has_a_proposal(home: Path, folder: Path) -> None:
+    done = aic(home, "render", "linkrd", str(folder))
+    assert done.returncode == 1
+    assert "did you mean linkerd?" in done.stderr
+
+
+def test_a_directory_that_cannot_be_written_is_said(home: Path, folder: Path) -> None:
+    done = aic(home, "render", "istio", str(folder), "-o", str(folder / "aic.yaml"))
+    assert done.returncode == 1
+    assert "can't be written" in done.stderr
+
+
+def test_the_matrix_is_shown_with_reasons(home: Path) -> None:
+    done = aic(home, "mesh", "matrix", "--why")
+    assert done.returncode == 0
+    assert "traffic.mirror, linkerd: Linkerd's policy controller refuses this filter" in done.stdout
+    (mirror,) = [
+        row for row in json.loads(aic(home, "mesh", "matrix", "--json").stdout) if row["feature"] == "traffic.mirror"
+    ]
+    assert mirror["meshes"]["gateway-api"] == {"yes": True, "reason": ""}
+    assert not mirror["meshes"]["linkerd"]["yes"]
+    assert "不支持" in aic(home, "mesh", "matrix", lang="zh").stdout
+
+
+def test_targets_say_how_they_are_proven(home: Path) -> None:
+    rows = {row["scheme"]: row["tier"] for row in json.loads(aic(home, "targets", "--json").stdout)}
+    assert rows == {"local:": "real", "istio": "real", "linkerd": "validated", "gateway-api": "validated"}
+    assert "aic render linkerd" in aic(home, "targets").stdout
