@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime
 import importlib.util
 import json
 import ssl
@@ -15,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives import serialization
 
-from aiculturekit.mesh import authority
+from aiculturekit.mesh import svids
 from aiculturekit.mesh.meshes import Mesh
 from aiculturekit.mesh.nodes import Node, Service
+from aiculturekit.mesh.rotations import Lives
 from aiculturekit.mesh.rules import Access
 
 _FILE = Path(__file__).parent.parent / "mesh" / "stages.py"
@@ -186,11 +185,10 @@ def _pair(secret: Path) -> str:
 
 def _issued(ca: Path, name: str, *, at: float, trust_domain: str = TRUST) -> str:
     """A certificate of the mesh's own authority, made at `at`."""
-    now = datetime.datetime.now(datetime.UTC)
-    [root, *_] = authority.roots(ca, trust_domain=TRUST, now=now)
-    made = datetime.datetime.fromtimestamp(at, datetime.UTC).replace(microsecond=0)
-    certificate, key = authority.issue(root, ("shop", name), trust_domain=trust_domain, now=made)
-    return certificate.public_bytes(serialization.Encoding.PEM).decode() + key
+    [path, *_] = sorted(ca.glob("root-*.pem"))
+    root = svids.read(path.read_bytes())
+    certificate, key = svids.issue(root, ("shop", name), trust_domain=trust_domain, lives=Lives(), now=at)
+    return svids.pem(certificate) + svids.key_pem(key)
 
 
 async def call(port: int, pair: str | None, folder: Path) -> int:

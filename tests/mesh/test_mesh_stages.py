@@ -9,11 +9,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aiculturekit.mesh import envoy
-from aiculturekit.mesh.envoy import names
+from aiculturekit.mesh.envoy import inquiries, names
 from aiculturekit.mesh.envoy.stages import lagging, parsed, stages
 from aiculturekit.mesh.nodes import Caller, Entry, Node, Service, Version
+from aiculturekit.mesh.rules import Access, Check, Jwt
 
 SERVICES = ("a", "b", "c")
+ONE, OTHER = Jwt("me", '{"keys": []}'), Jwt("you", "https://you.example/keys", open=("/open",))
+ACCESSES = (
+    Access(),
+    Access(jwt=(ONE,)),
+    Access(jwt=(ONE, OTHER)),
+    Access(jwt=(OTHER,), check=Check("https://check.example/x")),
+    Access(check=Check("http://a/check", service="a")),
+)
 
 
 @st.composite
@@ -28,6 +37,7 @@ def nodes(draw: st.DrawFn) -> Node:
                 Version(f"v{n}", 9000 + 10 * SERVICES.index(name) + n) for n in range(1, draw(st.integers(1, 2)) + 1)
             ),
             protocol=protocols[name],  # type: ignore[arg-type]
+            access=draw(st.sampled_from(ACCESSES if protocols.get("a") == "http" else ACCESSES[:-1])),
         )
         for name in sorted(present)
     )
@@ -70,7 +80,14 @@ def missing(files: dict[str, Any]) -> set[str]:
     used_clusters = values(files["lds.json"], "cluster").union(*(values(files[name], "cluster") for name in read))
     weighted = [files[name] for name in read]
     used_clusters |= {c["name"] for table in weighted for c in found(table, "clusters")}
-    return needed_files | (used_clusters - clusters)
+    [kinds] = files["tokens.json"]["resources"]
+    used_clusters |= values(kinds, "cluster")
+    asked = set().union(*(values(files[name], "requirement_name") for name in read))
+    providers = values(kinds["typed_config"]["requirement_map"], "provider_name")
+    gone = (asked - kinds["typed_config"]["requirement_map"].keys()) | (
+        providers - kinds["typed_config"]["providers"].keys()
+    )
+    return needed_files | (used_clusters - clusters - {inquiries.NOBODY}) | gone
 
 
 def found(tree: Any, key: str) -> list[Any]:

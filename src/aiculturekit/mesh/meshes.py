@@ -13,6 +13,7 @@ import contextlib
 import hashlib
 import logging
 import socket
+import ssl
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -39,6 +40,15 @@ _LOOKING = 30.0
 _LOG_LIMIT = 4 * 1024 * 1024
 _SOCKET_LIMIT = 100
 """Bytes; the kernel allows 107 on Linux and 103 on macOS."""
+
+
+_BUNDLES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
+"""Where Debian, Fedora, SUSE, and Alpine or macOS keep them."""
 
 
 class Mesh:
@@ -153,7 +163,12 @@ class Mesh:
 
     def _compiled(self, node: Node) -> dict[str, documents.Json]:
         new = envoy.compile(
-            node, folder=self._folder, admin=self._admin.path, ports=self._ports, has_ipv6=self._has_ipv6
+            node,
+            folder=self._folder,
+            admin=self._admin.path,
+            ports=self._ports,
+            has_ipv6=self._has_ipv6,
+            authorities=_authorities(),
         )
         del new[names.BOOTSTRAP]
         watchers.check(len(new) + len(identities.of(node)) + 1)
@@ -215,6 +230,12 @@ def _socket(folder: Path) -> Path:
     if len(str(path).encode()) <= _SOCKET_LIMIT:
         return path
     return Path(tempfile.gettempdir()) / f"aic-{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}" / "admin.sock"
+
+
+def _authorities() -> str:
+    """The file with the certificates that this machine trusts: $SSL_CERT_FILE, or the system's own."""
+    found = ssl.get_default_verify_paths()
+    return found.cafile or next((path for path in _BUNDLES if Path(path).exists()), found.openssl_cafile)
 
 
 def _has_ipv6() -> bool:

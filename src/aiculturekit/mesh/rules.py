@@ -190,12 +190,14 @@ class Jwt:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Check:
-    """An external authorizer for requests from outside: asked over HTTP at `url` + the request's path."""
+    """An external authorizer for requests from outside: asked over HTTP at `url` + the request's path; where it is a `service` of the same
+    application, through the mesh."""
 
     url: str
     timeout: float = 0.5
     headers: tuple[str, ...] = ()
     fails: Literal["closed", "open"] = "closed"
+    service: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

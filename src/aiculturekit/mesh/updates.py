@@ -51,7 +51,7 @@ class Updates:
 
     def on_disk(self) -> dict[str, Json]:
         """All documents as they stand in the files."""
-        paths = [self._folder / name for name in (names.LISTENERS, names.CLUSTERS)]
+        paths = [self._folder / name for name in (names.LISTENERS, names.CLUSTERS, names.TOKENS_FILE)]
         paths += (self._folder / "rds").glob("*.json")
         found = {str(path.relative_to(self._folder)): parsed(files.read(path)) for path in paths}
         return {name: document for name, document in found.items() if document is not None}

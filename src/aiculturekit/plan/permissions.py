@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from aiculturekit.spec.models import Application
+from aiculturekit.spec.models import Application, Service
 
 INGRESS = "ingress"
 
@@ -25,10 +25,18 @@ def grants(application: Application) -> tuple[Grant, ...]:
     found: list[Grant] = []
     for name, service in application.services.items():
         found += [Grant(INGRESS, "services", name, "call", f"services.{name}.public")] if service.public else []
+        found += _asked(name, service)
         found += [Grant(name, need.kind, need.name, need.verb, f"services.{name}.needs") for need in service.needs]
     for name, job in application.jobs.items():
+        found += _asked(name, service)
         found += [Grant(name, need.kind, need.name, need.verb, f"jobs.{name}.needs") for need in job.needs]
     return tuple(found)
+
+
+def _asked(name: str, service: Service) -> list[Grant]:
+    """A service that is asked about requests to another one is asked by the ingress."""
+    target = service.access.check.service if service.access.check else None
+    return [Grant(INGRESS, "services", target, "call", f"services.{name}.access.check")] if target else []
 
 
 def callers(application: Application, *, service: str) -> tuple[str, ...]:

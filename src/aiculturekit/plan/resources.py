@@ -61,6 +61,8 @@ def _record(access: Access, files: Mapping[str, str]) -> dict[str, Any]:
     body = access.model_dump(mode="json")
     for jwt in body["jwt"]:
         jwt["jwks"] = files.get(jwt["jwks"], jwt["jwks"])
+    if access.check:
+        body["check"]["service"] = access.check.service
     return body
 
 

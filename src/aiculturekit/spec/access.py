@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
@@ -9,6 +10,8 @@ from pydantic import BeforeValidator, Field, field_validator
 
 from aiculturekit.spec.fields import Duration, Part, Prefix, Text, listed
 from aiculturekit.spec.traffic import short
+
+_OWN = re.compile(r"http://([a-z][a-z0-9-]*)(/.*)?")
 
 
 class Jwt(Part):
@@ -36,7 +39,10 @@ class Jwt(Part):
 class Check(Part):
     """A service of yours that is asked about each request from outside: 2xx lets it pass, anything else is the answer (ext_authz)."""
 
-    url: str = Field(pattern=r"^https?://[^/\s]+(/\S*)?$", description="Address; the request's path is appended.")
+    url: str = Field(
+        pattern=r"^https?://[^/\s]+(/\S*)?$",
+        description="Address, or http://SERVICE/path of this application; the request's path is appended.",
+    )
     timeout: Duration = Field(0.5, description="Longest wait for its answer.")
     headers: Annotated[tuple[str, ...], BeforeValidator(listed)] = Field(
         (), description="Headers of its answer that the service gets."
@@ -44,6 +50,12 @@ class Check(Part):
     fails: Literal["closed", "open"] = Field(
         "closed", description="What happens when it does not answer: 503, or the request passes."
     )
+
+    @property
+    def service(self) -> str | None:
+        """The service of this application that is asked, through the mesh; a name with neither dot nor port."""
+        found = _OWN.fullmatch(self.url)
+        return None if found is None or found[1] == "localhost" else found[1]
 
 
 class Access(Part):

@@ -30,6 +30,7 @@ def findings(file: File, *, directory: Path) -> Iterator[Finding]:
         yield from _service(name, service)
         yield from _versions(directory, name, service)
         yield from rules.findings(name, service, directory=directory)
+        yield from _asked(file, name, service)
     for name, function in file.functions.items():
         for at, trigger in enumerate(function.on):
             if trigger.topic and trigger.topic not in file.topics:
@@ -43,6 +44,17 @@ def _workloads(file: File) -> Iterator[tuple[str, str, Runnable]]:
     for section in ("services", "functions", "jobs"):
         for name, workload in getattr(file, section).items():
             yield section, name, workload
+
+
+def _asked(file: File, name: str, service: Service) -> Iterator[Finding]:
+    """The service that a check names must be there, and speak HTTP."""
+    target = service.access.check.service if service.access.check else None
+    path: KeyPath = ("services", name, "access", "check")
+    if target and target not in file.services:
+        hint = say("write http://NAME:PORT for an address that is not a service of this application")
+        yield path, say("there is no service {name}", name=target), hint
+    elif target and file.services[target].protocol == "tcp":
+        yield path, say("{name} speaks tcp and cannot be asked over HTTP", name=target), ""
 
 
 def _names(file: File) -> Iterator[Finding]:

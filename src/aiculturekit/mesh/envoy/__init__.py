@@ -8,20 +8,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from aiculturekit.mesh.envoy import bootstrap, clusters, documents, listeners, names, routes
+from aiculturekit.mesh.envoy import bootstrap, clusters, documents, listeners, names, routes, tokens
 from aiculturekit.mesh.envoy.clusters import Ports
 from aiculturekit.mesh.envoy.documents import Json
 from aiculturekit.mesh.nodes import Node
 
 
 def compile(
-    node: Node, *, folder: Path, admin: Path, ports: Ports | None = None, has_ipv6: bool = False
+    node: Node, *, folder: Path, admin: Path, ports: Ports | None = None, has_ipv6: bool = False, authorities: str = ""
 ) -> dict[str, Json]:
     """File name, relative to `folder`, -> document. Certificates (`sds/…`) are not among them: the authority writes
-    those."""
+    those. `authorities` is the file with the certificates of the authorities that this machine trusts."""
     files = {
         names.BOOTSTRAP: bootstrap.compiled(folder=folder, admin=admin),
-        names.CLUSTERS: documents.bundle(clusters.compiled(node, folder=folder, ports=ports or {})),
+        names.CLUSTERS: documents.bundle(
+            clusters.compiled(node, folder=folder, ports=ports or {}, authorities=authorities)
+        ),
+        names.TOKENS_FILE: tokens.compiled(node),
         names.LISTENERS: documents.bundle(listeners.compiled(node, folder=folder, has_ipv6=has_ipv6)),
     }
     return files | {names.routes_file(name): document for name, document in routes.compiled(node)}

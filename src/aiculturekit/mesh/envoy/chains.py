@@ -14,6 +14,9 @@ COMPRESS, SESSION = "envoy.filters.http.compressor", "envoy.filters.http.statefu
 _SMALL = 256
 """Bytes below which compressing makes an answer longer rather than shorter."""
 
+NO_FAULT = documents.typed(f"{_HTTP}.fault.v3.HTTPFault")
+"""For a route that may give way to one with a fault."""
+
 
 def calling() -> list[Json]:
     """At the ingress and at a caller's own doors: what a browser asks before it asks, then failures made on purpose."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from aiculturekit.mesh import identities
-from aiculturekit.mesh.envoy import capacities, documents, endpoints, names, secrets, tracers
+from aiculturekit.mesh.envoy import capacities, documents, endpoints, names, outside, secrets, tracers
 from aiculturekit.mesh.envoy.documents import Json
 from aiculturekit.mesh.nodes import INGRESS, Caller, Node, Service, Version
 from aiculturekit.mesh.rules import Breaker
@@ -27,13 +27,15 @@ Ports = Mapping[tuple[str, str, str], tuple[int, ...]]
 """(app, service, version) -> the loopback ports of the replicas that are ready."""
 
 
-def compiled(node: Node, *, folder: Path, ports: Ports) -> list[Json]:
+def compiled(node: Node, *, folder: Path, ports: Ports, authorities: str = "") -> list[Json]:
     """All clusters of the node, sorted by name."""
     found = [
         *tracers.collector(node.tracing),
         *_outbound(node, folder),
         *_inbound(node, ports),
         *_unneeded(node, folder),
+        *_asked(node, folder),
+        *outside.compiled(node, authorities=authorities),
     ]
     return sorted(found, key=lambda cluster: str(cluster["name"]))
 
@@ -80,6 +82,18 @@ def _unneeded(node: Node, folder: Path) -> Iterator[Json]:
         yield _refused(caller, node, folder=folder)
 
 
+def _asked(node: Node, folder: Path) -> Iterator[Json]:
+    """The services that the ingress asks about requests to others: all versions in one cluster, by weight."""
+    services = {(service.app, service.name): service for service in node.services}
+    wanted = {
+        (service.app, check.service) for service in node.services if (check := service.access.check) and check.service
+    }
+    for app, target in sorted(wanted):
+        if (service := services.get((app, target))) and service.protocol != "tcp":
+            whole = _hop_tcp(service, INGRESS, folder=folder, trust_domain=node.trust_domain, alpn="h2")
+            yield whole | _hop_protocol()
+
+
 def _replicas(service: Service, version: Version, *, ports: Iterable[int]) -> Json:
     name = names.inbound(service.app, service.name, version.name)
     return {
@@ -100,10 +114,10 @@ def _hop(service: Service, version: Version, caller: str, *, folder: Path, trust
     }
 
 
-def _hop_tcp(service: Service, caller: str, *, folder: Path, trust_domain: str) -> Json:
+def _hop_tcp(service: Service, caller: str, *, folder: Path, trust_domain: str, alpn: str = "") -> Json:
     name = names.outbound(service.app, caller, service.name, "*")
     peer = {"exact": identities.uri((service.app, service.name), trust_domain=trust_domain)}
-    tls = secrets.client(folder, (service.app, caller), peer=peer)
+    tls = secrets.client(folder, (service.app, caller), peer=peer, alpn=alpn)
     return _cluster(name, endpoints.weighted(name, service)) | {"transport_socket": tls}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from aiculturekit.mesh.envoy import chains, documents, names, refusals, replies
+from aiculturekit.mesh.envoy import chains, documents, guards, names, refusals, replies
 from aiculturekit.mesh.envoy.documents import Json
 
 _HCM = "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
@@ -21,8 +21,10 @@ def ingress(folder: Path) -> Json:
         "ingress",
         folder,
         table=names.INGRESS_ROUTES,
-        guards=chains.calling(),
-        **_cleaned(),
+        guards=[*chains.preflight(), *guards.filters(folder), *chains.failures()],
+        access_log=[guards.log(folder)],
+        local_reply_config={"mappers": guards.replies()},
+        **_cleaned({"remove": names.PAYLOAD}),
         use_remote_address=True,
         normalize_path=True,
         preserve_external_request_id=True,

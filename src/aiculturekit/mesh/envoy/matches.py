@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from aiculturekit.mesh.envoy import tokens
 from aiculturekit.mesh.envoy.documents import Json
 from aiculturekit.mesh.rules import Match, Pattern
 
@@ -14,7 +15,9 @@ def compiled(match: Match) -> Json:
     if match.method:
         headers.append({"name": ":method", "string_match": {"exact": match.method}})
     query = [_query(name, pattern) for name, pattern in sorted(match.query.items())]
-    return path(match.path) | ({"headers": headers} if headers else {}) | ({"query_parameters": query} if query else {})
+    claims = [tokens.match(name, value) for name, value in sorted(match.claim.items())]
+    found = {"headers": headers, "query_parameters": query, "dynamic_metadata": claims}
+    return path(match.path) | {key: listed for key, listed in found.items() if listed}
 
 
 def path(pattern: Pattern | None) -> Json:

@@ -8,7 +8,7 @@ from typing import Any
 
 from aiculturekit.language import say
 from aiculturekit.mesh.branches import branches
-from aiculturekit.mesh.envoy import actions, documents, inbounds, names, permissions
+from aiculturekit.mesh.envoy import actions, documents, guards, inbounds, names, permissions
 from aiculturekit.mesh.envoy.documents import Json
 from aiculturekit.mesh.nodes import INGRESS, Caller, Entry, Node, Service, Version
 
@@ -98,8 +98,19 @@ def _paths(entries: Iterable[Entry], services: dict[tuple[str, str], Service]) -
     return [
         route
         for entry in sorted(entries, key=lambda entry: (-len(entry.prefix.rstrip("/")), entry.prefix, entry.app))
-        for route in _split(services[entry.app, entry.service], caller=INGRESS, prefix=entry.prefix)
+        for route in _entered(services[entry.app, entry.service], entry.prefix)
     ]
+
+
+def _entered(service: Service, prefix: str) -> list[Json]:
+    """A public path: first what needs no token, then the rest."""
+    opened = [
+        guards.plainly(route)
+        for within in guards.open_paths(service, prefix)
+        for route in _split(service, caller=INGRESS, prefix=within)
+    ]
+    rest = _split(service, caller=INGRESS, prefix=prefix)
+    return [*guards.put(opened, service, is_open=True), *guards.put(rest, service, is_open=False)]
 
 
 def _nothing(node: Node) -> Json:
@@ -110,8 +121,10 @@ def _nothing(node: Node) -> Json:
 
 
 def _split(service: Service, *, caller: str, prefix: str = "/") -> list[Json]:
+    """Only requests from outside have claims."""
     found = branches(service, within=prefix)
-    return [route for branch in found for route in actions.compiled(service, caller, branch)]
+    chosen = [branch for branch in found if caller == INGRESS or not branch.match.claim]
+    return [route for branch in chosen for route in actions.compiled(service, caller, branch)]
 
 
 def _answer(status: int, text: str) -> Json:

@@ -1,8 +1,8 @@
 """In which order files change, so that no request ever meets a name that is not there yet, or not there any more.
 Pure.
 
-What is referred to comes before what refers to it, and goes after it: clusters, routes, listeners; then the clusters
-and routes that nothing refers to any more are dropped.
+What is referred to comes before what refers to it, and goes after it: clusters, kinds of token, routes, listeners; then those
+clusters, kinds of token and routes that nothing refers to any more are dropped.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 
-from aiculturekit.mesh.envoy import documents, names
+from aiculturekit.mesh.envoy import documents, names, tokens
 from aiculturekit.mesh.envoy.documents import Json
 
 Stage = Mapping[str, Json]
@@ -33,9 +33,12 @@ def stages(old: Mapping[str, Json], new: Mapping[str, Json]) -> list[Stage]:
 def _passing(old: Mapping[str, Json], new: Mapping[str, Json]) -> Iterator[Stage]:
     tables = {name: document for name, document in new.items() if name.startswith("rds/")}
     yield {names.CLUSTERS: _with_leaving(old.get(names.CLUSTERS), new[names.CLUSTERS])}
-    yield tables | {_TABLE: _with_leaving_doors(old.get(_TABLE), new[_TABLE])}
+    kinds = {name: document for name, document in new.items() if name == names.TOKENS_FILE}
+    yield {name: tokens.with_leaving(old.get(name), document) for name, document in kinds.items()}
+    yield tables | {n: _with_leaving_doors(old.get(n), document) for n, document in tables.items() if n == _TABLE}
     yield {names.LISTENERS: new[names.LISTENERS]}
     yield tables
+    yield kinds
     yield {names.CLUSTERS: new[names.CLUSTERS]}
 
 
@@ -74,6 +77,8 @@ def _file(subscription: str) -> str | None:
         return names.LISTENERS
     if subscription == "cluster_manager.cds":
         return names.CLUSTERS
+    if subscription == f"extension_config_discovery.http_filter.{names.TOKENS}":
+        return names.TOKENS_FILE
     _, is_route, table = subscription.partition(".rds.")
     return names.routes_file(table) if is_route else None
 
