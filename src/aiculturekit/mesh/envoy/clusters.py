@@ -122,24 +122,26 @@ def _hop_tcp(service: Service, caller: str, *, folder: Path, trust_domain: str, 
 
 
 def _refused(caller: Caller, node: Node, *, folder: Path) -> Json:
-    """One cluster for all that a caller does not need: the callee's own side says no, as it would on any platform. A
-    cluster for each pair of workloads would cost memory in their square."""
+    """One cluster for all that a caller does not need: the callee's own side says no, as it would on any platform. It has no endpoints
+    of its own, which would be as many as there are pairs of workloads: the route names the address."""
     name = names.unneeded(caller.app, caller.name)
     peer = {"prefix": identities.uri((caller.app, ""), trust_domain=node.trust_domain)}
-    sides = endpoints.inbound_sides(name, [service for service in node.services if service.app == caller.app])
-    return _cluster(name, sides) | {
-        "lb_subset_config": {"fallback_policy": "NO_FALLBACK", "subset_selectors": [{"keys": ["service"]}]},
+    named = {"use_http_header": True, "http_header_name": names.TARGET}
+    return _cluster(name) | {
+        "type": "ORIGINAL_DST",
+        "lb_policy": "CLUSTER_PROVIDED",
+        "original_dst_lb_config": named,
         "transport_socket": secrets.client(folder, (caller.app, caller.name), peer=peer, alpn="h2"),
         **_hop_protocol(),
     }
 
 
-def _cluster(name: str, assignment: Json, **thresholds: Any) -> Json:
+def _cluster(name: str, assignment: Json | None = None, **thresholds: Any) -> Json:
     return documents.typed(
         "config.cluster.v3.Cluster",
         name=name,
         type="STATIC",
-        load_assignment=assignment,
+        **({"load_assignment": assignment} if assignment else {}),
         connect_timeout="2s",
         per_connection_buffer_limit_bytes=documents.BUFFER,
         circuit_breakers={"thresholds": [capacities.PLENTY | thresholds]},

@@ -20,18 +20,6 @@ def ports(assignment: Json) -> tuple[int, ...]:
     return tuple(item["endpoint"]["address"]["socket_address"]["port_value"] for item in listed)
 
 
-def inbound_sides(cluster: str, services: Iterable[Service]) -> Json:
-    """Every http service's inbound listeners, a subset for each service: see clusters.unneeded. Where nothing but a refusal waits,
-    the first version's is enough; under audit all versions take part by their weight."""
-    listed = [
-        endpoint | {"metadata": {"filter_metadata": {"envoy.lb": {"service": service.name}}}}
-        for service in services
-        if service.protocol != "tcp" and service.versions
-        for endpoint in (_by_weight(service) if service.access.audit else [_endpoint(service.versions[0].port)])
-    ]
-    return _assignment(cluster, listed)
-
-
 def weighted(cluster: str, service: Service) -> Json:
     """A tcp service's versions by weight: not in the listener, which would close its connections when it changes."""
     return _assignment(cluster, _by_weight(service))

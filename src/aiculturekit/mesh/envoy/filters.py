@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from aiculturekit.mesh.envoy import chains, documents, guards, names, refusals, replies
+from aiculturekit.mesh.envoy import chains, documents, edits, guards, names, refusals, replies
 from aiculturekit.mesh.envoy.documents import Json
 
 _HCM = "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
@@ -33,8 +33,8 @@ def ingress(folder: Path) -> Json:
     )
 
 
-def outbound(folder: Path, *, door: str) -> Json:
-    opened = _cleaned(_noted(door))
+def outbound(folder: Path, *, door: str, way: str = "") -> Json:
+    opened = _cleaned(_noted(names.DOOR, door), *([_noted(names.WAY, way)] if way else []))
     return _manager("outbound", folder, table=names.MESH_ROUTES, guards=chains.calling(), normalize_path=True, **opened)
 
 
@@ -51,7 +51,7 @@ def inbound(folder: Path, *, door: str, app: str, service: str) -> Json:
         folder,
         table=names.MESH_ROUTES,
         guards=[nobody, *chains.called()],
-        **_early([_noted(door)]),
+        **_early([_noted(names.DOOR, door)]),
         generate_request_id=False,
         forward_client_cert_details="SANITIZE_SET",
         set_current_client_cert_details={"uri": True},
@@ -68,10 +68,9 @@ def _cleaned(*then: Json) -> Json:
     return _early([{"remove_on_match": {"key_matcher": {"prefix": names.OWN, "ignore_case": True}}}, *then])
 
 
-def _noted(door: str) -> Json:
-    """Note the listener's name before a route is looked for."""
-    header = {"header": {"key": names.DOOR, "value": door}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
-    return {"append": header}
+def _noted(header: str, value: str) -> Json:
+    """Note something of the listener's own before a route is looked for."""
+    return {"append": edits.computed(header, value)}
 
 
 def _early(mutations: list[Json]) -> Json:

@@ -45,8 +45,9 @@ def _needs(caller: Caller, services: dict[tuple[str, str], Service], *, folder: 
 
 
 def _proxy(caller: Caller, *, folder: Path) -> Json:
-    name = names.proxy(caller.app, caller.name)
-    return _listener(name, caller.proxy, [filters.outbound(folder, door=f"{name}/%REQ(:AUTHORITY)%")])
+    door = f"{names.proxy_door(caller.app, caller.name)}/%REQ(:AUTHORITY)%"
+    chain = filters.outbound(folder, door=door, way=names.unneeded(caller.app, caller.name))
+    return _listener(names.proxy(caller.app, caller.name), caller.proxy, [chain])
 
 
 def _inbound(service: Service, version: Version, *, folder: Path, trust_domain: str) -> Json:

@@ -26,6 +26,9 @@ them apart. Whatever a client sends in it is overwritten, and it never leaves En
 LIMIT, CLIENT = "x-aic-limit", "x-aic-client"
 """What a caller's side tells the service's side of a request: whose limits it falls under, and the client's address (inside the mesh, the
 calling workload). They are written there in place of whatever a client sent, and never reach a replica."""
+WAY, TARGET = "x-aic-way", "x-aic-target"
+"""What a forward proxy notes for a service that its workload does not need: the cluster by which the workload meets the refusal, and the
+address of the side that refuses."""
 NOTES = "aic"
 """Where a route keeps what a listener's texts say about it."""
 OWN = "x-aic-"
@@ -48,8 +51,14 @@ def need(app: str, caller: str, service: str) -> str:
 
 
 def proxy(app: str, caller: str) -> str:
-    """The listener of a workload's forward proxy; its door is this and the host that was asked for."""
+    """The listener of a workload's forward proxy."""
     return f"proxy/{app}/{caller}"
+
+
+def proxy_door(app: str, caller: str) -> str:
+    """Its door is this and the host that was asked for. The application comes last, so that all doors of an application to one host
+    end alike, whoever asks."""
+    return f"proxy/{caller}/{app}"
 
 
 def unneeded(app: str, caller: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from aiculturekit.language import say
 from aiculturekit.mesh.branches import branches
-from aiculturekit.mesh.envoy import actions, documents, guards, inbounds, names, permissions
+from aiculturekit.mesh.envoy import actions, documents, edits, guards, inbounds, names, permissions
 from aiculturekit.mesh.envoy.documents import Json
 from aiculturekit.mesh.nodes import INGRESS, Caller, Entry, Node, Service, Version
 
@@ -27,21 +27,19 @@ def _mesh(node: Node) -> Json:
     services = {(service.app, service.name): service for service in node.services if service.protocol != "tcp"}
     inbound = [_inbound(s, v, trust_domain=node.trust_domain) for s in services.values() for v in s.versions]
     needs = [
-        _counted(_host(name, [name], _split(services[caller.app, target], caller=caller.name)))
+        _counted(_host(names.need(caller.app, caller.name, target), doors, _split(service, caller=caller.name)))
         for caller in node.callers
         for target in caller.needs
-        if (caller.app, target) in services
-        for name in [names.need(caller.app, caller.name, target)]
+        if (service := services.get((caller.app, target)))
+        for doors in [_doors(caller, service)]
     ]
-    proxies = [
-        host
-        for caller in node.callers
-        for host in _proxy(caller, [service for service in services.values() if service.app == caller.app])
-    ]
-    table = _table(names.MESH_ROUTES, [*inbound, *needs, *proxies])
+    strangers = [_unneeded(service) for service in services.values() if service.versions]
+    apps = sorted({caller.app for caller in node.callers})
+    unknown = [_unknown(app, [c for c in node.callers if c.app == app], services.values()) for app in apps]
+    table = _table(names.MESH_ROUTES, [*inbound, *needs, *strangers, *unknown])
     return table | {
         "vhost_header": names.DOOR,
-        "request_headers_to_remove": [names.DOOR],
+        "request_headers_to_remove": [names.DOOR, names.WAY],
         "response_headers_to_remove": [names.LIMIT],
     }
 
@@ -52,34 +50,35 @@ def _inbound(service: Service, version: Version, *, trust_domain: str) -> Json:
         service
     )
     host = _host(name, [name], inbounds.routes(service, version))
-    marks = [names.LIMIT] if service.traffic.balance.client else [names.LIMIT, names.CLIENT]
+    marks = [names.LIMIT, names.TARGET, *([] if service.traffic.balance.client else [names.CLIENT])]
     return host | {"typed_per_filter_config": settings, "request_headers_to_remove": marks}
 
 
-def _proxy(caller: Caller, known: Iterable[Service]) -> list[Json]:
-    door = names.proxy(caller.app, caller.name)
-    listed = sorted(known, key=lambda service: service.name)
-    hosts = [_towards(one, caller, _hosts(door, one)) for one in listed]
-    text = say(
-        "No service of this name in {app}. It has: {names}\n",
-        app=caller.app,
-        names=", ".join(service.name for service in listed[:_LISTED]) or "-",
-    )
-    return [*hosts, _host(f"{door}/*", [f"{door}/*"], [_answer(404, text)])]
+def _doors(caller: Caller, service: Service) -> list[str]:
+    """A need's own port, and its name at the forward proxy."""
+    door = names.proxy_door(caller.app, caller.name)
+    return [names.need(caller.app, caller.name, service.name), *(f"{door}/{host}" for host in _hosts(service))]
 
 
-def _hosts(door: str, service: Service) -> list[str]:
-    name = f"{door}/{service.name}"
-    return [name, f"{name}.{service.app}", f"{name}.{service.app}.localhost"]
+def _hosts(service: Service) -> list[str]:
+    return [service.name, f"{service.name}.{service.app}", f"{service.name}.{service.app}.localhost"]
 
 
-def _towards(service: Service, caller: Caller, domains: list[str]) -> Json:
-    name = domains[0]
-    if service.name in caller.needs:
-        return _counted(_host(name, domains, _split(service, caller=caller.name)))
-    chosen = {"filter_metadata": {"envoy.lb": {"service": service.name}}}
-    action = {"cluster": names.unneeded(caller.app, caller.name), "metadata_match": chosen, "timeout": "15s"}
-    return _host(name, domains, [{"match": {"prefix": "/"}, "route": action}])
+def _unneeded(service: Service) -> Json:
+    """Behind the forward proxy of whoever does not need it: the callee's own side says no, as it would on any platform. One for
+    all those callers, since one for each pair of workloads would make the table grow with their square."""
+    name = f"any/{service.app}/{service.name}"
+    address = edits.put(names.TARGET, f"{documents.LOOPBACK}:{service.versions[0].port}")
+    action = {"cluster_header": names.WAY, "timeout": "15s"}
+    route = {"match": {"prefix": "/"}, "route": action, "request_headers_to_add": [address]}
+    return _host(name, [f"*/{service.app}/{host}" for host in _hosts(service)], [route])
+
+
+def _unknown(app: str, callers: Iterable[Caller], services: Iterable[Service]) -> Json:
+    listed = sorted(service.name for service in services if service.app == app)
+    text = say("No service of this name in {app}. It has: {names}\n", app=app, names=", ".join(listed[:_LISTED]) or "-")
+    doors = [f"{names.proxy_door(caller.app, caller.name)}/*" for caller in callers]
+    return _host(f"any/{app}", doors, [_answer(404, text)])
 
 
 def _ingress(node: Node) -> Json:
