@@ -26,6 +26,8 @@ _PEER = "x-forwarded-client-cert"
 
 def compiled(service: Service) -> Json:
     """The settings of the service's doors by filter; empty where it has no limit."""
+    if not _all(service):
+        return {}
     groups = {branch.limited_as: branch.limit for branch in branches(service) if branch.limit}
     parts = [
         part
@@ -33,8 +35,6 @@ def compiled(service: Service) -> Json:
         for at, limit in enumerate(limits)
         for part in _parts(group, f"{group}/{at + 1}", limit)
     ]
-    if not parts:
-        return {}
     settings = documents.typed(
         "extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
         stat_prefix="limit",
@@ -103,5 +103,8 @@ def _words(limit: Limit) -> str:
 
 def is_by_client(service: Service) -> bool:
     """Whether the service's side must be told the client's address."""
-    limits = [*service.traffic.limit, *(limit for route in service.traffic.routes for limit in route.limit)]
-    return service.traffic.balance.client or any(limit.by == "client" for limit in limits)
+    return service.traffic.balance.client or any(limit.by == "client" for limit in _all(service))
+
+
+def _all(service: Service) -> list[Limit]:
+    return [*service.traffic.limit, *(limit for route in service.traffic.routes for limit in route.limit)]

@@ -10,7 +10,7 @@ from aiculturekit.language import say
 from aiculturekit.mesh.branches import branches
 from aiculturekit.mesh.envoy import actions, documents, edits, guards, inbounds, names, permissions
 from aiculturekit.mesh.envoy.documents import Json
-from aiculturekit.mesh.nodes import INGRESS, Caller, Entry, Node, Service, Version
+from aiculturekit.mesh.nodes import INGRESS, Caller, Entry, Node, Service
 
 _LISTED = 30
 """At most this many names in a 404's text, whose size Envoy bounds at 4 KiB."""
@@ -25,7 +25,7 @@ def compiled(node: Node) -> Iterator[tuple[str, Json]]:
 def _mesh(node: Node) -> Json:
     """Each listener of the mesh is a virtual host of this table, found by its door."""
     services = {(service.app, service.name): service for service in node.services if service.protocol != "tcp"}
-    inbound = [_inbound(s, v, trust_domain=node.trust_domain) for s in services.values() for v in s.versions]
+    inbound = [host for one in services.values() for host in _inbounds(one, trust_domain=node.trust_domain)]
     needs = [
         _counted(_host(names.need(caller.app, caller.name, target), doors, _split(service, caller=caller.name)))
         for caller in node.callers
@@ -44,14 +44,15 @@ def _mesh(node: Node) -> Json:
     }
 
 
-def _inbound(service: Service, version: Version, *, trust_domain: str) -> Json:
-    name = names.inbound(service.app, service.name, version.name)
-    settings = {permissions.RBAC: permissions.per_route(service, trust_domain=trust_domain)} | inbounds.settings(
-        service
-    )
-    host = _host(name, [name], inbounds.routes(service, version))
+def _inbounds(service: Service, *, trust_domain: str) -> Iterator[Json]:
+    """The doors of all versions, which differ in their replicas alone."""
+    guard = {permissions.RBAC: permissions.per_route(service, trust_domain=trust_domain)}
+    settings = guard | inbounds.settings(service)
     marks = [names.LIMIT, names.TARGET, *([] if service.traffic.balance.client else [names.CLIENT])]
-    return host | {"typed_per_filter_config": settings, "request_headers_to_remove": marks}
+    for version in service.versions:
+        name = names.inbound(service.app, service.name, version.name)
+        host = _host(name, [name], inbounds.routes(service, version))
+        yield host | {"typed_per_filter_config": settings, "request_headers_to_remove": marks}
 
 
 def _doors(caller: Caller, service: Service) -> list[str]:
