@@ -29,7 +29,7 @@ def gateway_api(channel: Literal["standard", "experimental"] = "standard") -> tu
     command = ["go", "mod", "download", "-json", f"sigs.k8s.io/gateway-api@{GATEWAY_API}"]
     answer = subprocess.run(command, capture_output=True, text=True, check=True, cwd="/")
     folder = Path(json.loads(answer.stdout)["Dir"]) / "config" / "crd" / channel
-    files = [*sorted(folder.glob("*_*routes.yaml")), *folder.glob("*_gateways.yaml")]
+    files = sorted(file for file in folder.glob("gateway.networking.k8s.io_*.yaml") if "_vap_" not in file.name)
     return tuple(yaml.safe_load(file.read_text()) for file in files)
 
 

@@ -117,25 +117,25 @@ def istiod(folder: Path, *, kubernetes: int, mesh: Mapping[str, Any] | None = No
     """Ready istiod, which takes the stub on the port `kubernetes` for its cluster."""
     config = folder / "config"
     config.mkdir(parents=True)
-    _authority(folder / "ca")
+    authority(folder / "ca")
     (folder / "kubeconfig").write_text(yaml.safe_dump(_kubeconfig(kubernetes)))
-    (folder / "mesh.yaml").write_text(yaml.safe_dump({**_MESH, **(mesh or {})}))
+    (folder / "mesh.yaml").write_text(yaml.safe_dump({**MESH, **(mesh or {})}))
     here = Istiod(folder, config)
     command = [str(binaries() / "pilot-discovery"), "discovery", *_flags(here)]
-    environment = {**os.environ, **_ENVIRONMENT, "ROOT_CA_DIR": str(folder / "ca")}
+    environment = {**os.environ, **ENVIRONMENT, "ROOT_CA_DIR": str(folder / "ca")}
     with _running(command, log=folder / "istiod.log", cwd=folder, environment=environment) as process:
         _wait(lambda: _answers(f"http://127.0.0.1:{HTTP}/ready"), process=process, log=folder / "istiod.log")
         yield here
 
 
-_MESH = {
+MESH = {
     "enablePrometheusMerge": False,
     "enableAutoMtls": True,
     "rootNamespace": "istio-system",
     "trustDomain": "cluster.local",
     "defaultConfig": {"discoveryAddress": f"127.0.0.1:{SECURE}", "controlPlaneAuthPolicy": "NONE"},
 }
-_ENVIRONMENT = {
+ENVIRONMENT = {
     "POD_NAMESPACE": "istio-system",
     "CLUSTER_ID": "local",
     "PILOT_ENABLE_ALPN_FILTER": "false",  # these two need filters that only Istio's own build of Envoy has
@@ -342,7 +342,7 @@ def _wait(condition: Any, *, process: subprocess.Popen[bytes], log: Path) -> Non
         time.sleep(0.05)
 
 
-def _authority(folder: Path) -> None:
+def authority(folder: Path) -> None:
     """A root and the intermediate that istiod signs with, as its `cacerts`."""
     folder.mkdir()
     root_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())

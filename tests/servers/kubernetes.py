@@ -1,7 +1,6 @@
 """A real Kubernetes API for tests: etcd and kube-apiserver, nothing else, on free loopback ports, always stopped.
 
-Both are built from their Go modules once (about ten minutes on two busy cores) and kept outside the repository by version:
-`python -m tests.servers.kubernetes`. What the API server accepts with a dry run is stored as it stands by any cluster of this version:
+Both are built by Go from their modules once (about ten minutes on two busy cores) and kept in the user's cache by version. What the API server accepts with a dry run is stored as it stands by any cluster of this version:
 schemas, defaults, and the rules written in CEL are its own.
 """
 
@@ -9,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import fcntl
 import json
 import os
 import re
@@ -23,20 +23,22 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import platformdirs
+import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 VERSION, ETCD = "1.34.4", "3.6.16"
-_CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "aiculturekit" / "servers"
-FOLDER = _CACHE / f"kubernetes-{VERSION}"
-_TOKEN = "tests"
-_PLURALS = {"NetworkPolicy": "networkpolicies", "Gateway": "gateways"}
-_HOW = "python -m tests.servers.kubernetes builds it (needs go; ten minutes)"
+FOLDER = Path(platformdirs.user_cache_dir("aiculturekit-servers")) / f"kubernetes-{VERSION}"
+_TOKEN, _BUILDING = "tests", 1800.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Server:
+    """`kubeconfig` is for programs that want to speak to it."""
+
     client: httpx.Client
+    kubeconfig: Path
 
     def define(self, *definitions: Mapping[str, Any]) -> None:
         """Add kinds, and wait until they are served."""
@@ -55,34 +57,58 @@ class Server:
 
     def refusal(self, document: Mapping[str, Any]) -> str:
         """Why the server would not take the document; empty where it would. Nothing is stored."""
-        metadata, query = document["metadata"], "dryRun=All&fieldManager=aic&fieldValidation=Strict"
-        path = f"{_path(document)}/namespaces/{metadata['namespace']}/{_plural(document['kind'])}/{metadata['name']}"
-        headers = {"content-type": "application/apply-patch+yaml"}
-        answer = self.client.patch(f"{path}?{query}", content=json.dumps(document), headers=headers)
+        headers, query = (
+            {"content-type": "application/apply-patch+yaml"},
+            "dryRun=All&fieldManager=aic&fieldValidation=Strict",
+        )
+        answer = self.client.patch(f"{_address(document)}?{query}", content=json.dumps(document), headers=headers)
         return "" if answer.is_success else answer.json().get("message", answer.text)
+
+    def apply(self, document: Mapping[str, Any]) -> None:
+        headers = {"content-type": "application/apply-patch+yaml"}
+        query = "fieldManager=aic&fieldValidation=Strict&force=true"
+        self._done(self.client.patch(f"{_address(document)}?{query}", content=json.dumps(document), headers=headers))
+
+    def get(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """As it stands there now, with its status."""
+        found: dict[str, Any] = self.client.get(_address(document)).json()
+        return found
 
     @staticmethod
     def _done(answer: httpx.Response) -> None:
         assert answer.is_success, answer.text
 
 
-def _path(document: Mapping[str, Any]) -> str:
-    version = document["apiVersion"]
-    return f"/apis/{version}" if "/" in version else f"/api/{version}"
+def _address(document: Mapping[str, Any]) -> str:
+    version, metadata = document["apiVersion"], document["metadata"]
+    root = f"/apis/{version}" if "/" in version else f"/api/{version}"
+    space = f"/namespaces/{metadata['namespace']}" if "namespace" in metadata else ""
+    return f"{root}{space}/{_plural(document['kind'])}/{metadata['name']}"
 
 
 def _plural(kind: str) -> str:
-    if kind in _PLURALS:
-        return _PLURALS[kind]
     lower = kind.lower()
-    return f"{lower[:-1]}ies" if lower.endswith("y") else f"{lower}s"
+    if lower.endswith("ay"):
+        return f"{lower}s"
+    return f"{lower[:-1]}ies" if lower.endswith("y") else f"{lower}es" if lower.endswith("s") else f"{lower}s"
 
 
-def missing() -> str:
-    """Why there is no server here; empty when there is one. With CI set it is built instead."""
-    if not _is_built() and os.environ.get("CI") and shutil.which("go"):
-        build()
-    return "" if _is_built() else f"no kube-apiserver {VERSION} in {FOLDER}; {_HOW}"
+class Missing(Exception):
+    """There is no Kubernetes here, and why."""
+
+
+def binaries() -> Path:
+    """The folder of kube-apiserver and etcd; builds them when they are not there. Raises Missing.
+
+    Whoever comes while another process builds waits for it."""
+    if not _is_built():
+        if shutil.which("go") is None:
+            raise Missing("there is no Go to build Kubernetes with (https://go.dev/dl/)")
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        with (FOLDER / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            _build()
+    return FOLDER
 
 
 def _is_built() -> bool:
@@ -91,8 +117,10 @@ def _is_built() -> bool:
 
 @contextlib.contextmanager
 def running() -> Iterator[Server]:
+    """A server with nothing of its own but the namespaces that every Kubernetes has. Raises Missing."""
+    binaries()
     with tempfile.TemporaryDirectory(prefix="aic-kubernetes-") as name:
-        folder, ports = Path(name), _free_ports(3)
+        folder, ports = Path(name), free_ports(3)
         processes = [_start(folder, "etcd", _etcd(folder, ports))]
         try:
             processes.append(_start(folder, "kube-apiserver", _api(folder, ports)))
@@ -100,10 +128,25 @@ def running() -> Iterator[Server]:
             headers = {"authorization": f"Bearer {_TOKEN}"}
             with httpx.Client(base_url=base, headers=headers, verify=False, timeout=30, trust_env=False) as client:
                 _wait(lambda: _is_ready(client, processes, folder), what="kube-apiserver")
-                yield Server(client)
+                yield Server(client, _kubeconfig(folder, base))
         finally:
             for process in reversed(processes):
-                _stop(process)
+                stop(process)
+
+
+def _kubeconfig(folder: Path, base: str) -> Path:
+    cluster = {"name": "tests", "cluster": {"server": base, "insecure-skip-tls-verify": True}}
+    context = {"name": "tests", "context": {"cluster": "tests", "user": "tests"}}
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [cluster],
+        "users": [{"name": "tests", "user": {"token": _TOKEN}}],
+        "contexts": [context],
+        "current-context": "tests",
+    }
+    (folder / "kubeconfig").write_text(yaml.safe_dump(config))
+    return folder / "kubeconfig"
 
 
 def _etcd(folder: Path, ports: list[int]) -> list[str]:
@@ -148,7 +191,7 @@ def _start(folder: Path, name: str, arguments: list[str]) -> subprocess.Popen[by
         return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def stop(process: subprocess.Popen[bytes]) -> None:
     process.send_signal(signal.SIGTERM)
     try:
         process.wait(20)
@@ -175,7 +218,7 @@ def _wait(is_so: Any, *, what: str, seconds: float = 120) -> None:
         time.sleep(0.1)
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     sockets = [socket.socket() for _ in range(count)]
     for one in sockets:
         one.bind(("127.0.0.1", 0))
@@ -185,9 +228,8 @@ def _free_ports(count: int) -> list[int]:
     return ports
 
 
-def build() -> None:
-    """Both binaries, if they are not there: each appears under its name only when it is whole."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
+def _build() -> None:
+    """What is not there yet: each appears under its name only when it is whole."""
     with tempfile.TemporaryDirectory(prefix="aic-build-") as name:
         modules = {"kube-apiserver": _kubernetes_module, "etcd": _etcd_module}
         for binary, module in modules.items():
@@ -198,10 +240,16 @@ def build() -> None:
 
 
 def _go_build(place: Path, binary: str, package: str, flags: str) -> None:
-    made = FOLDER / f".{binary}.{os.getpid()}"
+    made = place / "made"
     command = ["go", "build", "-mod=mod", "-trimpath", "-buildvcs=false", "-ldflags", f"-s -w {flags}", "-o", str(made)]
-    subprocess.run([*command, package], cwd=place, env={**os.environ, "CGO_ENABLED": "0"}, check=True)
-    made.rename(FOLDER / binary)
+    environment = {**os.environ, "CGO_ENABLED": "0"}
+    done = subprocess.run(
+        [*command, package], cwd=place, env=environment, capture_output=True, text=True, timeout=_BUILDING, check=False
+    )
+    if done.returncode != 0:
+        raise Missing(f"{binary} could not be built: {done.stderr[-2000:]}")
+    shutil.copy(made, FOLDER / f".{binary}")
+    (FOLDER / f".{binary}").rename(FOLDER / binary)
 
 
 def _kubernetes_module(place: Path) -> tuple[str, str]:
@@ -212,7 +260,7 @@ def _kubernetes_module(place: Path) -> tuple[str, str]:
     )
     text = Path(json.loads(answer.stdout)["GoMod"]).read_text()
     text = re.sub(r"^module .*", "module tests.local/kubernetes", text, flags=re.M)
-    text = re.sub(r"^(\s*k8s\.io/[a-z-]+ )v0\.0\.0\b", rf"\g<1>{parts}", text, flags=re.M)
+    text = re.sub(r"^(\s*k8s\.io/[a-z-]+ )v0\.0\.0(?=\s|$)", rf"\g<1>{parts}", text, flags=re.M)
     text = re.sub(r"^(\s*(k8s\.io/[a-z-]+)) => \./staging/.*", rf"\1 => \2 {parts}", text, flags=re.M)
     (place / "go.mod").write_text(text)
     subprocess.run(["go", "mod", "edit", f"-require=k8s.io/kubernetes@v{VERSION}"], cwd=place, check=True)
@@ -231,7 +279,3 @@ def _etcd_module(place: Path) -> tuple[str, str]:
 def _tools(place: Path, package: str) -> str:
     (place / "tools.go").write_text(f'//go:build tools\n\npackage tools\n\nimport _ "{package}"\n')
     return package
-
-
-if __name__ == "__main__":
-    build()

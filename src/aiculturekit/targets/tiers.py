@@ -46,7 +46,7 @@ TIERS: Mapping[str, Tier] = {
         "aic render gateway-api",
         "tests/integration/test_integration_renderings.py",
         lambda: say(
-            "the mesh's rules for the Gateway API: a real Kubernetes accepts them, with the API's own definitions"
+            "the mesh's rules for the Gateway API: a real Kubernetes and a real implementation (Istio's) accept them"
         ),
     ),
 }
