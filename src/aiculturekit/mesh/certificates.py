@@ -6,19 +6,15 @@ import asyncio
 import contextlib
 import dataclasses
 import json
-import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from aiculturekit.errors import HostTrouble
-from aiculturekit.language import say
-from aiculturekit.mesh import files, rotations
+from aiculturekit.mesh import files, programs, rotations
 from aiculturekit.mesh.envoy import names
 from aiculturekit.mesh.identities import Identity
 from aiculturekit.mesh.rotations import Leaf, Lives, Root
 
-_TIMEOUT = 60.0
 _EARLY = 0.1
 """Part of a life by which a renewal is brought forward when another makes the call anyway: one call for many workloads."""
 _LIVES = Lives()
@@ -115,7 +111,7 @@ class Certificates:
     async def _call(self, due: list[Identity], *, trust_domain: str, rotate: bool = False) -> None:
         lives = dataclasses.asdict(self.lives)
         request = {"trust_domain": trust_domain, "identities": due, "lives": lives, "rotate": rotate}
-        answer = await _asked("authority", {"ca": self._ca, "mesh": self._mesh}, request)
+        answer = await programs.asked("authority", {"ca": self._ca, "mesh": self._mesh}, request)
         issued = {name: Leaf(**leaf) for name, leaf in answer["leaves"].items()}
         self._take(answer, trust_domain, {**self._leaves, **issued})
         self._write()
@@ -138,29 +134,3 @@ class Certificates:
 def _identity(name: str) -> Identity:
     app, _, workload = name.partition("/")
     return app, workload
-
-
-async def _asked(program: str, folders: Mapping[str, Path], request: Mapping[str, Any]) -> dict[str, Any]:
-    """The answer of the authority, in a process of its own. Raises HostTrouble."""
-    options = [text for name, folder in folders.items() for text in (f"--{name}", str(folder))]
-    command = [sys.executable, "-m", f"aiculturekit.mesh.{program}", *options]
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=pipe)
-    try:
-        out, err = await asyncio.wait_for(process.communicate(json.dumps(request).encode()), _TIMEOUT)
-    except TimeoutError as error:
-        raise HostTrouble(say("the certificate authority did not answer in {seconds} s", seconds=_TIMEOUT)) from error
-    finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-    if process.returncode:
-        said = err.decode("utf-8", "replace").strip().splitlines()
-        raise HostTrouble(
-            say(
-                "the certificate authority in {folder} failed: {error}", folder=folders["ca"], error=(said or ["?"])[-1]
-            ),
-            hint=say("is the folder writable, and the disk not full?"),
-        )
-    answer: dict[str, Any] = json.loads(out)
-    return answer

@@ -25,6 +25,7 @@ from aiculturekit.mesh import envoy, figures, files, identities, processes, refu
 from aiculturekit.mesh.admins import Admin
 from aiculturekit.mesh.certificates import Certificates
 from aiculturekit.mesh.envoy import bootstrap, clusters, documents, listeners, names
+from aiculturekit.mesh.federations import Federation
 from aiculturekit.mesh.nodes import Edge, Node, Refusal
 from aiculturekit.mesh.proxies import Proxy
 from aiculturekit.mesh.renewals import Renewals
@@ -72,13 +73,20 @@ class Mesh:
         ca = home.absolute() / "ca"
         self._certificates = Certificates(ca=ca, mesh=self._folder, lives=lives, mark=node)
         self._renewals = Renewals(self._certificates, on_event=on_event)
-        self.trust = Trust(domain=trust_domain, ca=ca, certificates=self._certificates, renewals=self._renewals)
+        federation = Federation(file=ca / "federation.json", mesh=self._folder, own=trust_domain, on_event=on_event)
+        self.trust = Trust(
+            domain=trust_domain,
+            ca=ca,
+            certificates=self._certificates,
+            renewals=self._renewals,
+            federation=federation,
+        )
         self._on_event = on_event
         self._ports: dict[tuple[str, str, str], tuple[int, ...]] = {}
         self._in_force: set[tuple[str, str, str]] = set()
         self._applying, self._writing = asyncio.Lock(), asyncio.Lock()
         self._sample: figures.Sample | None = None
-        self._tending: asyncio.Task[None] | None = None
+        self._tending: list[asyncio.Task[None]] = []
         self._has_ipv6 = False
 
     @property
@@ -100,14 +108,15 @@ class Mesh:
         with _as_host_trouble(self._folder):
             self._prepare()
         await self._proxy.start(bootstrap.compiled(folder=self._folder, admin=self._admin.path))
-        self._tending = asyncio.create_task(self._tend(), name="mesh tending")
+        works = (self._tend(), self._tend_federation())  # a neighbour that does not answer must not delay a renewal
+        self._tending = [asyncio.create_task(work, name="mesh tending") for work in works]
 
     async def close(self) -> None:
         """Let go; Envoy goes on serving."""
-        if self._tending:
-            self._tending.cancel()
-            await asyncio.gather(self._tending, return_exceptions=True)
-            self._tending = None
+        for task in self._tending:
+            task.cancel()
+        await asyncio.gather(*self._tending, return_exceptions=True)
+        self._tending = []
         await self._proxy.close()
 
     async def stop(self) -> None:
@@ -123,6 +132,7 @@ class Mesh:
         async with self._applying:
             with _as_host_trouble(self._folder):
                 await self._certificates.ensure(wanted, trust_domain=node.trust_domain, now=time.time())
+                self.trust.federation.publish(node.neighbours)
                 async with self._writing:
                     await self._updates.apply(self._compiled(node))
                     self._remember_only(node)
@@ -171,7 +181,7 @@ class Mesh:
             authorities=_authorities(),
         )
         del new[names.BOOTSTRAP]
-        watchers.check(len(new) + len(identities.of(node)) + 1)
+        watchers.check(len(new) + len(identities.of(node)) + 1 + bool(node.neighbours))
         return new
 
     def _remember_only(self, node: Node) -> None:
@@ -189,6 +199,7 @@ class Mesh:
         for path in (self._folder, *(self._folder / name for name in ("rds", "sds")), self._admin.path.parent):
             files.folder(path)
         self._certificates.open()
+        self.trust.federation.open()
         known = self._updates.on_disk()
         for name in (names.LISTENERS, names.CLUSTERS):
             if name not in known:
@@ -205,6 +216,14 @@ class Mesh:
             if time.monotonic() - looked > _LOOKING:
                 looked = time.monotonic()
                 self._shorten_logs()
+
+    async def _tend_federation(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOKING)
+            try:
+                await self.trust.federation.refresh()
+            except Exception:  # whatever it was, the next look must come
+                log.exception("the neighbours' trust bundles could not be read anew")
 
     def _shorten_logs(self) -> None:
         with contextlib.suppress(OSError):  # a full disk; who asks for a shorter log then is told by others

@@ -41,6 +41,32 @@ class Service:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Remote:
+    """A service of another node, named by that node's trust domain."""
+
+    domain: str
+    app: str
+    service: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Neighbour:
+    """Another node with which trust is shared: its trust domain, and where its gateway is; without `host` it only calls us."""
+
+    domain: str
+    host: str = ""
+    port: int = 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Gateway:
+    """The address on which workloads of neighbours come in."""
+
+    host: str
+    port: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Caller:
     """A workload that calls others. `needs` maps a service's name to the loopback port on which this workload, and
     only this one, reaches it; `proxy` is this workload's own forward-proxy port, which routes by Host to every
@@ -50,6 +76,8 @@ class Caller:
     name: str
     proxy: int
     needs: Mapping[str, int] = dataclasses.field(default_factory=dict, hash=False)
+    remotes: Mapping[Remote, int] = dataclasses.field(default_factory=dict, hash=False)
+    """The services of other nodes that it needs, with their loopback ports."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -97,6 +125,15 @@ class Tracing:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Realm:
+    """The node among others: its own trust domain, those that it is federated with, and where their workloads come in."""
+
+    domain: str = "aic.local"
+    neighbours: tuple[Neighbour, ...] = ()
+    gateway: Gateway | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Node:
     """All of this machine's mesh."""
 
@@ -107,6 +144,8 @@ class Node:
     egresses: tuple[Egress, ...] = ()
     trust_domain: str = "aic.local"
     tracing: Tracing | None = None
+    neighbours: tuple[Neighbour, ...] = ()
+    gateway: Gateway | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -202,8 +202,10 @@ class Check:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Access:
-    """`audit`: calls that no need names are logged, not refused. `jwt`: any one of these."""
+    """`audit`: calls that no need names are logged, not refused. `jwt`: any one of these. `foreign`: SPIFFE IDs of workloads of other
+    trust domains that may call."""
 
     audit: bool = False
     jwt: tuple[Jwt, ...] = ()
     check: Check | None = None
+    foreign: tuple[str, ...] = ()

@@ -10,6 +10,7 @@ from typing import Any
 
 from aiculturekit.mesh import files, identities
 from aiculturekit.mesh.certificates import Certificates
+from aiculturekit.mesh.federations import Federation
 from aiculturekit.mesh.renewals import Renewals
 from aiculturekit.mesh.rotations import Root
 
@@ -30,8 +31,10 @@ class Svid:
 class Trust:
     """`domain` is the node's own trust domain; `ca` is the authority's folder."""
 
-    def __init__(self, *, domain: str, ca: Path, certificates: Certificates, renewals: Renewals) -> None:
-        self.domain = domain
+    def __init__(
+        self, *, domain: str, ca: Path, certificates: Certificates, renewals: Renewals, federation: Federation
+    ) -> None:
+        self.domain, self.federation = domain, federation
         self._ca, self._certificates, self._renewals = ca, certificates, renewals
 
     def svids(self) -> list[Svid]:

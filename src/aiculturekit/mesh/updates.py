@@ -120,10 +120,12 @@ class Updates:
     async def _answering(self, old: Mapping[str, Json], new: Mapping[str, Json]) -> None:
         """Until every new listener takes connections: the workers open them a moment after the main thread has them
         in force."""
-        before, now = (listeners.ports(files_.get(names.LISTENERS, {}).get("resources", [])) for files_ in (old, new))
-        for port in sorted(now.keys() - before.keys()):
+        before, now = (
+            listeners.addresses(files_.get(names.LISTENERS, {}).get("resources", [])) for files_ in (old, new)
+        )
+        for host, port in sorted(now - before):
             async with asyncio.timeout(TIMEOUT):
-                while not await _is_open(port):  # noqa: ASYNC110  # Envoy sends no event
+                while not await _is_open(host, port):  # noqa: ASYNC110  # Envoy sends no event
                     await asyncio.sleep(0.005)
 
     async def _put_back(self, old: Mapping[str, Json]) -> None:
@@ -165,9 +167,9 @@ def _explained(words: str) -> Failed:
     )
 
 
-async def _is_open(port: int) -> bool:
+async def _is_open(host: str, port: int) -> bool:
     try:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        _, writer = await asyncio.open_connection(host, port)
     except OSError:
         return False
     writer.close()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from aiculturekit.mesh.envoy import bootstrap, clusters, documents, listeners, names, routes, tokens
+from aiculturekit.mesh.envoy import bootstrap, clusters, documents, federation, listeners, names, routes, tokens
 from aiculturekit.mesh.envoy.clusters import Ports
 from aiculturekit.mesh.envoy.documents import Json
 from aiculturekit.mesh.nodes import Node
@@ -19,12 +19,19 @@ def compile(
 ) -> dict[str, Json]:
     """File name, relative to `folder`, -> document. Certificates (`sds/…`) are not among them: the authority writes
     those. `authorities` is the file with the certificates of the authorities that this machine trusts."""
+    found = [
+        *clusters.compiled(node, folder=folder, ports=ports or {}, authorities=authorities),
+        *federation.outbound(node, folder=folder),
+    ]
+    doors = [*listeners.compiled(node, folder=folder, has_ipv6=has_ipv6), *federation.listeners(node, folder=folder)]
     files = {
         names.BOOTSTRAP: bootstrap.compiled(folder=folder, admin=admin),
-        names.CLUSTERS: documents.bundle(
-            clusters.compiled(node, folder=folder, ports=ports or {}, authorities=authorities)
-        ),
+        names.CLUSTERS: documents.bundle(_by_name(found)),
         names.TOKENS_FILE: tokens.compiled(node),
-        names.LISTENERS: documents.bundle(listeners.compiled(node, folder=folder, has_ipv6=has_ipv6)),
+        names.LISTENERS: documents.bundle(_by_name(doors)),
     }
     return files | {names.routes_file(name): document for name, document in routes.compiled(node)}
+
+
+def _by_name(resources: list[Json]) -> list[Json]:
+    return sorted(resources, key=lambda resource: str(resource["name"]))

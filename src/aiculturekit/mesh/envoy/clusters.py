@@ -3,6 +3,7 @@ there. Pure."""
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,25 @@ def _asked(node: Node, folder: Path) -> Iterator[Json]:
         if (service := services.get((app, target))) and service.protocol != "tcp":
             whole = _hop_tcp(service, INGRESS, folder=folder, trust_domain=node.trust_domain, alpn="h2")
             yield whole | _hop_protocol()
+
+
+def distant(name: str, *, host: str, port: int, tls: Json) -> Json:
+    """The way to another node; its name is looked up again and again, unless it is an address."""
+    endpoint = {"endpoint": {"address": documents.address(port, host=host)}}
+    assignment = {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]}
+    return _cluster(name, assignment) | {
+        "type": "STATIC" if _is_address(host) else "STRICT_DNS",
+        "transport_socket": tls,
+        **_hop_protocol(),
+    }
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _replicas(service: Service, version: Version, *, ports: Iterable[int]) -> Json:

@@ -39,6 +39,19 @@ def outbound(folder: Path, *, door: str, way: str = "") -> Json:
 
 
 def inbound(folder: Path, *, door: str, app: str, service: str) -> Json:
+    return _answering(
+        "inbound", folder, guards=chains.called(), app=app, service=service, **_early([_noted(names.DOOR, door)])
+    )
+
+
+def gate(folder: Path, *, door: str, app: str, service: str) -> Json:
+    """Where another node's workloads come in: they are strangers as at the ingress, and must show who they are as inside."""
+    guards = [*chains.calling(), *chains.called()]
+    opened = _cleaned(_noted(names.DOOR, door)) | {"normalize_path": True}
+    return _answering("gateway", folder, guards=guards, app=app, service=service, **opened)
+
+
+def _answering(prefix: str, folder: Path, *, guards: list[Json], app: str, service: str, **fields: object) -> Json:
     """The peer's SPIFFE ID goes to the replica in `x-forwarded-client-cert`; whatever it said of itself there is
     removed."""
     nobody = documents.extension(
@@ -47,11 +60,11 @@ def inbound(folder: Path, *, door: str, app: str, service: str) -> Json:
         rules={"action": "ALLOW", "policies": {}},  # the route table says who may; without it, nobody
     )
     return _manager(
-        "inbound",
+        prefix,
         folder,
         table=names.MESH_ROUTES,
-        guards=[nobody, *chains.called()],
-        **_early([_noted(names.DOOR, door)]),
+        guards=[nobody, *guards],
+        **fields,
         generate_request_id=False,
         forward_client_cert_details="SANITIZE_SET",
         set_current_client_cert_details={"uri": True},

@@ -28,6 +28,12 @@ def ports(listeners: list[Json]) -> dict[int, str]:
     return {listener["address"]["socket_address"]["port_value"]: listener["name"] for listener in listeners}
 
 
+def addresses(listeners: list[Json]) -> set[tuple[str, int]]:
+    """(host, port) of every listener."""
+    places = [listener["address"]["socket_address"] for listener in listeners]
+    return {(place["address"], place["port_value"]) for place in places}
+
+
 def _ingress(node: Node, *, folder: Path, has_ipv6: bool) -> Json:
     """Also on [::1], which is what a browser tries first for *.localhost."""
     listener = _listener(INGRESS, node.ingress_port, [filters.ingress(folder)])

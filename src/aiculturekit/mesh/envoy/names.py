@@ -9,10 +9,11 @@ inside their clusters.
 from __future__ import annotations
 
 from aiculturekit.mesh.identities import Identity
+from aiculturekit.mesh.nodes import Remote
 
 BOOTSTRAP, LISTENERS, CLUSTERS = "bootstrap.json", "lds.json", "cds.json"
 INGRESS_ROUTES, MESH_ROUTES = "ingress", "mesh"
-BUNDLE = "bundle"
+BUNDLE, FEDERATION = "bundle", "federation"
 REFUSALS = "refusals.log"
 TOKENS_FILE = "tokens.json"
 TOKENS, CLAIMS, CLEAN, CHECK = "tokens", "claims", "clean", "check"
@@ -75,6 +76,16 @@ def replica_cookie(cookie: str, *, app: str, service: str) -> str:
     return f"{version_cookie(cookie, app=app, service=service)}.replica"
 
 
+def far(app: str, caller: str, remote: Remote) -> str:
+    """The listener, the door and the cluster behind a need of another node's service."""
+    return f"far/{app}/{caller}/{remote.domain}/{remote.app}/{remote.service}"
+
+
+def gate(app: str, service: str) -> str:
+    """The door of a service at the gateway."""
+    return f"gate/{app}/{service}"
+
+
 def routes_file(table: str) -> str:
     return f"rds/{table}.json"
 
@@ -85,3 +96,7 @@ def secret_file(identity: Identity) -> str:
 
 def bundle_file() -> str:
     return f"sds/{BUNDLE}.json"
+
+
+def federation_file() -> str:
+    return f"sds/{FEDERATION}.json"

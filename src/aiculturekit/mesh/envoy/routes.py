@@ -8,7 +8,7 @@ from typing import Any
 
 from aiculturekit.language import say
 from aiculturekit.mesh.branches import branches
-from aiculturekit.mesh.envoy import actions, documents, edits, guards, inbounds, names, permissions
+from aiculturekit.mesh.envoy import actions, documents, edits, federation, guards, inbounds, names, permissions
 from aiculturekit.mesh.envoy.documents import Json
 from aiculturekit.mesh.nodes import INGRESS, Caller, Entry, Node, Service
 
@@ -36,7 +36,7 @@ def _mesh(node: Node) -> Json:
     strangers = [_unneeded(service) for service in services.values() if service.versions]
     apps = sorted({caller.app for caller in node.callers})
     unknown = [_unknown(app, [c for c in node.callers if c.app == app], services.values()) for app in apps]
-    table = _table(names.MESH_ROUTES, [*inbound, *needs, *strangers, *unknown])
+    table = _table(names.MESH_ROUTES, [*inbound, *needs, *strangers, *unknown, *federation.hosts(node)])
     return table | {
         "vhost_header": names.DOOR,
         "request_headers_to_remove": [names.DOOR, names.WAY],

@@ -3,6 +3,7 @@ rename. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from aiculturekit.mesh.envoy import documents, names
@@ -24,6 +25,41 @@ def trust(authorities: str) -> Json:
     return documents.bundle([documents.typed(f"{_TYPE}.Secret", name=names.BUNDLE, validation_context=context)])
 
 
+def federation(bundles: Mapping[str, str]) -> Json:
+    """The SDS document of the neighbours' trust bundles, PEM by trust domain. Each domain's roots vouch for that domain alone."""
+    domains = [{"name": name, "trust_bundle": {"inline_string": text}} for name, text in sorted(bundles.items())]
+    validator = documents.extension(
+        "tls.cert_validator.spiffe", f"{_TYPE}.SPIFFECertValidatorConfig", trust_domains=domains
+    )
+    context = {"custom_validator_config": validator}
+    return documents.bundle([documents.typed(f"{_TYPE}.Secret", name=names.FEDERATION, validation_context=context)])
+
+
+def abroad(folder: Path, identity: Identity, *, peer: str, sni: str) -> Json:
+    """Dial a neighbour's gateway as `identity`, and only speak with the very workload `peer`, a SPIFFE ID."""
+    matcher = [{"san_type": "URI", "matcher": {"exact": peer}}]
+    common = _shown(folder, identity, alpn=["h2"]) | {
+        "combined_validation_context": {
+            "default_validation_context": {"match_typed_subject_alt_names": matcher},
+            "validation_context_sds_secret_config": _federated(folder),
+        }
+    }
+    fields = {"sni": sni, "common_tls_context": common}
+    return documents.extension("transport_sockets.tls", f"{_TYPE}.UpstreamTlsContext", **fields)
+
+
+def gate(folder: Path, identity: Identity) -> Json:
+    """Answer as `identity` at the gateway, only to certificates of neighbours."""
+    common = _shown(folder, identity, alpn=["h2", "http/1.1"])
+    common |= {"validation_context_sds_secret_config": _federated(folder)}
+    fields = {"require_client_certificate": True, "common_tls_context": common}
+    return documents.extension("transport_sockets.tls", f"{_TYPE}.DownstreamTlsContext", **fields)
+
+
+def _federated(folder: Path) -> Json:
+    return {"name": names.FEDERATION, "sds_config": documents.source(folder, names.federation_file())}
+
+
 def client(folder: Path, identity: Identity, *, peer: Json, alpn: str = "") -> Json:
     """Dial as `identity`, and only speak with whom `peer`, a string matcher on the SPIFFE ID, accepts."""
     common = _common(folder, identity, peer, alpn=[alpn] if alpn else [])
@@ -39,14 +75,19 @@ def server(folder: Path, identity: Identity, *, trust_domain: str) -> Json:
 
 
 def _common(folder: Path, identity: Identity, peer: Json, *, alpn: list[str]) -> Json:
-    own = documents.source(folder, names.secret_file(identity))
     trusted = documents.source(folder, names.bundle_file())
-    return {
-        "tls_params": {"tls_minimum_protocol_version": "TLSv1_3", "tls_maximum_protocol_version": "TLSv1_3"},
-        "alpn_protocols": alpn,
-        "tls_certificate_sds_secret_configs": [{"name": "/".join(identity), "sds_config": own}],
+    return _shown(folder, identity, alpn=alpn) | {
         "combined_validation_context": {
             "default_validation_context": {"match_typed_subject_alt_names": [{"san_type": "URI", "matcher": peer}]},
             "validation_context_sds_secret_config": {"name": names.BUNDLE, "sds_config": trusted},
         },
+    }
+
+
+def _shown(folder: Path, identity: Identity, *, alpn: list[str]) -> Json:
+    own = documents.source(folder, names.secret_file(identity))
+    return {
+        "tls_params": {"tls_minimum_protocol_version": "TLSv1_3", "tls_maximum_protocol_version": "TLSv1_3"},
+        "alpn_protocols": alpn,
+        "tls_certificate_sds_secret_configs": [{"name": "/".join(identity), "sds_config": own}],
     }
