@@ -22,7 +22,7 @@ from tests.conformance.stages import APP, PORTS, Stage, node, until
 from tests.servers import istio, kubernetes_stub
 from tests.servers.istio import Workload
 
-PLACE = Place(APP)
+PLACE = Place(APP, hosts=(f"{APP}.localhost",))
 PORT, MARKER = 80, 15999
 GATEWAY = "127.0.1.100"
 ADDRESSES = {"web": "127.0.1.50", "other": "127.0.1.60", "v1-1": "127.0.1.1", "v1-2": "127.0.1.2", "v2-1": "127.0.1.3"}

@@ -26,10 +26,10 @@ PORTS = {"v1-1": 9001, "v1-2": 9002, "v2-1": 9003}
 """Replica -> its port on the loopback."""
 
 
-def application(api: str) -> str:
-    """The application file with these keys of `api` (YAML)."""
+def application(api: str, web: str = "") -> str:
+    """The application file with these keys of `api` and these needs of `web` (YAML)."""
     mine = {"run": "x", "public": "/", "versions": {"v1": {}, "v2": {"weight": 0}}} | (yaml.safe_load(api) or {})
-    services = {"web": {"run": "x", "needs": ["api"]}, "other": {"run": "x"}, "api": mine}
+    services = {"web": {"run": "x", "needs": yaml.safe_load(web) or ["api"]}, "other": {"run": "x"}, "api": mine}
     return yaml.safe_dump({"app": APP, "services": services}, sort_keys=False)
 
 

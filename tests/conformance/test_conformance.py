@@ -9,13 +9,13 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import pytest_asyncio
 
-from tests.conformance import cases_routes, istiods, ours
+from tests.conformance import cases_routes, cases_tokens, istiods, ours
 from tests.conformance.cases import CASES, Case
 from tests.conformance.replicas import Replica
 from tests.conformance.stages import PORTS, Stage
 from tests.servers import istio, networks
 
-MODULES = (cases_routes,)
+MODULES = (cases_routes, cases_tokens)
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(90)]
 Stages = dict[str, Stage]
 
@@ -64,5 +64,7 @@ async def test_a_rule_means_the_same(mesh: str, one: Case, stages: Stages) -> No
     stage = stages[mesh]
     for replica in stage.replicas.values():
         replica.reset()
+    for name, text in one.files.items():
+        (stage.folder / name).write_text(text)
     await stage.apply(one.text)
     await one.play(stage)

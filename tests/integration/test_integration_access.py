@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.util
 import json
 import ssl
 import time
@@ -20,12 +19,7 @@ from aiculturekit.mesh.meshes import Mesh
 from aiculturekit.mesh.nodes import Node, Service
 from aiculturekit.mesh.rotations import Lives
 from aiculturekit.mesh.rules import Access
-
-_FILE = Path(__file__).parent.parent / "mesh" / "stages.py"
-_SPEC = importlib.util.spec_from_file_location("aic_mesh_stages", _FILE)
-assert _SPEC and _SPEC.loader
-stages = importlib.util.module_from_spec(_SPEC)  # by its path, since tests are no package
-_SPEC.loader.exec_module(stages)
+from tests.mesh import stages
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(90)]
 TRUST = "aic.local"

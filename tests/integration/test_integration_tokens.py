@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import importlib.util
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -17,20 +15,8 @@ import pytest
 from aiculturekit.mesh.meshes import Mesh
 from aiculturekit.mesh.nodes import Entry, Node, Service, Version
 from aiculturekit.mesh.rules import Access, Check, Jwt, Match, Traffic
+from tests.mesh import issuers, stages
 
-
-def _loaded(name: str) -> ModuleType:
-    """By its path, since tests are no package."""
-    spec = importlib.util.spec_from_file_location(
-        f"aic_mesh_{name}", Path(__file__).parent.parent / "mesh" / f"{name}.py"
-    )
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-stages, issuers = _loaded("stages"), _loaded("issuers")
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
 

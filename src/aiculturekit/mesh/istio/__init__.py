@@ -20,6 +20,7 @@ from aiculturekit.mesh.istio import (
     routes,
     sidecars,
     telemetry,
+    tokens,
 )
 from aiculturekit.mesh.nodes import Node
 from aiculturekit.mesh.rendering import Gap, Manifest, Place, Renderer
@@ -33,6 +34,7 @@ def render(node: Node, *, place: Place) -> list[Manifest]:
         *routes.rendered(node, place),
         *destinations.rendered(node, place),
         *permissions.rendered(node, place),
+        *tokens.rendered(node, place),
         *sidecars.rendered(node, place),
         *filters.rendered(node, place),
         *limits.rendered(node, place),
@@ -48,6 +50,7 @@ def gaps(node: Node) -> list[Gap]:
 def _gaps(node: Node) -> Iterator[Gap]:
     for service in node.services:
         yield from matches.gaps(service)
+        yield from tokens.gaps(service)
 
 
 RENDERER = Renderer(render=render, gaps=gaps)

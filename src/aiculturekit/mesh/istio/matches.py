@@ -13,6 +13,7 @@ from typing import Any
 from aiculturekit.language import say
 from aiculturekit.mesh.branches import branches
 from aiculturekit.mesh.envoy.matches import cookie
+from aiculturekit.mesh.istio import tokens
 from aiculturekit.mesh.nodes import Service
 from aiculturekit.mesh.rendering import Gap
 from aiculturekit.mesh.rules import Match, Pattern
@@ -54,7 +55,7 @@ def _rest(match: Match) -> Json:
     headers = {name.lower(): _text(pattern) for name, pattern in sorted(match.header.items())}
     if match.cookie:
         headers["cookie"] = {"regex": _cookies(match)}
-    headers |= {f"@request.auth.claims[{name}]": {"exact": value} for name, value in sorted(match.claim.items())}
+    headers |= {f"@{tokens.claim(name)}": {"exact": value} for name, value in sorted(match.claim.items())}
     query = {name: _text(pattern) for name, pattern in sorted(match.query.items())}
     found: Json = {"method": {"exact": match.method}} if match.method else {}
     return found | ({"headers": headers} if headers else {}) | ({"queryParams": query} if query else {})

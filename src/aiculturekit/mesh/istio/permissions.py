@@ -16,7 +16,14 @@ def rendered(node: Node, place: Place) -> Iterator[Manifest]:
         rules = [_rule(service, caller, place) for caller in sorted(service.callers)]
         selector = {"matchLabels": {"app": service.name}}
         fields: dict[str, Any] = {"selector": selector, "action": "ALLOW"} | ({"rules": rules} if rules else {})
-        yield names.security("AuthorizationPolicy", service.name, place, **fields)
+        policy = names.security("AuthorizationPolicy", service.name, place, **fields)
+        yield _rehearsed(policy) if service.access.audit else policy
+
+
+def _rehearsed(policy: Manifest) -> Manifest:
+    """Under audit: compared and noted in Envoy's figures and metadata, not enforced. It is the only policy of its service, and Istio
+    admits everybody where none is enforced."""
+    return policy | {"metadata": policy["metadata"] | {"annotations": {"istio.io/dry-run": "true"}}}
 
 
 def _rule(service: Service, caller: str, place: Place) -> Manifest:
