@@ -33,11 +33,18 @@ from aiculturekit.mesh.rules import (
     Traffic,
 )
 
-_FILE = Path(__file__).parent.parent / "mesh" / "stages.py"
-_SPEC = importlib.util.spec_from_file_location("aic_mesh_stages", _FILE)
-assert _SPEC and _SPEC.loader
-stages = importlib.util.module_from_spec(_SPEC)  # by its path, since tests are no package
-_SPEC.loader.exec_module(stages)
+
+def _module(name: str) -> Any:
+    """By its path, since tests are no package."""
+    file = Path(__file__).parent.parent / "mesh" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"aic_mesh_{name}", file)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+stages, streams = _module("stages"), _module("streams")
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
@@ -398,3 +405,26 @@ async def test_a_websocket_passes_every_rule(mesh: Mesh, stage: Any, orders: Any
         writer.write(b"hello")
         assert await asyncio.wait_for(reader.readexactly(5), 5) == b"HELLO"
     writer.close()
+
+
+async def test_a_grpc_call_streams_both_ways_and_ends_with_its_trailers(mesh: Mesh, stage: Any) -> None:
+    seen: list[dict[str, str]] = []
+    rules = Traffic(max_body=3, compress=True, limit=(Limit(2, per=60),), sticky=Sticky("me"), timeout=None)
+    async with streams.server(seen) as port:
+        await mesh.apply(stage.node(protocol="http2", traffic=rules, callers=("gw", "ingress")))
+        await mesh.publish("shop", "orders", version="v1", ports=[port])
+        async with streams.call(stage.ports["gw-orders"]) as call:
+            for number, message in enumerate((b"one ", b"two ", b"six ")):
+                call.send(message)
+                assert (await call.until(4 * number + 4)).endswith(message.upper()), "before the next is sent"
+            call.send(b"", is_last=True)
+            await call.until(1000)
+            assert (call.headers[":status"], call.trailers) == ("200", {"grpc-status": "0"})
+        assert seen[0]["te"] == "trailers" and not [name for name in seen[0] if name.startswith("x-aic")]
+        async with streams.call(stage.ports["gw-orders"]) as call:
+            call.send(b"x", is_last=True)
+            assert await call.until(1000) == b"X" and call.trailers == {"grpc-status": "0"}
+        async with streams.call(stage.ports["gw-orders"]) as call:
+            call.send(b"x", is_last=True)
+            await call.until(1000)
+            assert (call.headers[":status"], call.headers["grpc-status"]) == ("200", "8"), "RESOURCE_EXHAUSTED"

@@ -9,7 +9,7 @@ import random
 import socket
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 from aiculturekit.mesh.meshes import Mesh
@@ -33,7 +33,7 @@ class Replica:
 
     def __init__(self, name: str) -> None:
         self.name, self.port, self.seen, self.events = name, 0, 0, 0
-        self.last, self.next = dict[str, str](), asyncio.Event()
+        self.last, self.next, self.always = dict[str, str](), asyncio.Event(), ""
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
 
@@ -66,7 +66,7 @@ class Replica:
                 if headers.get("upgrade") == "websocket":
                     await self._echo(reader, writer)
                     return
-                path = first.split()[1]
+                path = self.always or first.split()[1]
                 if path == "/events":
                     await self._tell(writer)
                 if "slow" in path:
@@ -237,11 +237,18 @@ async def until(condition: Callable[[], object], *, seconds: float = 5.0) -> Non
         await asyncio.sleep(0.02)
 
 
-class Load:
-    """Some clients that ask without a pause; every answer that is not `expected` and every broken connection is counted."""
+async def until_async(condition: Callable[[], Awaitable[object]], *, seconds: float = 5.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not await condition():
+        assert time.monotonic() < deadline, "it did not come true"
+        await asyncio.sleep(0.02)
 
-    def __init__(self, port: int, *, clients: int = 8, expected: int = 200) -> None:
-        self._port, self._expected = port, expected
+
+class Load:
+    """Some clients that ask, each with `pause` seconds between; every answer that is not `expected` and every broken connection is counted."""
+
+    def __init__(self, port: int, *, clients: int = 8, expected: int = 200, pause: float = 0.0) -> None:
+        self._port, self._expected, self._pause = port, expected, pause
         self._clients, self._tasks = clients, list[asyncio.Task[None]]()
         self.done, self.failed, self.names = 0, list[str](), Counter[object]()
 
@@ -267,6 +274,8 @@ class Load:
             except (OSError, asyncio.IncompleteReadError, TimeoutError) as error:
                 self.failed.append(repr(error))
                 client.close()
+            if self._pause:
+                await asyncio.sleep(self._pause)
 
 
 @contextlib.asynccontextmanager

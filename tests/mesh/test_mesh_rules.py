@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
+from aiculturekit.mesh import envoy
 from aiculturekit.mesh.branches import branches
 from aiculturekit.mesh.envoy import actions, browsers, capacities, edits, inbounds, limits
-from aiculturekit.mesh.nodes import Service, Version
+from aiculturekit.mesh.nodes import Caller, Entry, Node, Service, Version
 from aiculturekit.mesh.rules import (
     Balance,
     Breaker,
@@ -175,3 +177,26 @@ def test_only_a_body_of_unknown_length_is_held() -> None:
     assert found[0]["match"]["headers"][0]["range_match"]["start"] == 11
     assert ["typed_per_filter_config" in route for route in found[1:]] == [False] * 6 + [True] * 2
     assert len(inbounds.routes(service(), made.versions[0])) == 2
+
+
+EVERY = (
+    Traffic(timeout=1, retries=Retries(3, budget=20), breaker=Breaker(errors=5, max_requests=3, max_connections=3)),
+    Traffic(limit=(Limit(1), Limit(1, by="client"), Limit(1, by="header x")), max_body=1, compress=True),
+    Traffic(balance=Balance("hash", client=True), sticky=Sticky("me"), mirror=Mirror("v2"), cors=Cors(("*",))),
+    Traffic(
+        fault=Fault(delay=1), headers=Headers(Edits(set={"a": "b"})), routes=(Route(Match(), rewrite=Rewrite("/x")),)
+    ),
+)
+
+
+@pytest.mark.parametrize("traffic", EVERY, ids=["capacity", "limits", "choice", "changes"])
+def test_no_rule_changes_a_listener(traffic: Traffic) -> None:
+    """A listener that changes drains its connections."""
+
+    def listeners(traffic: Traffic) -> object:
+        versions = (Version("v1", 1, 90), Version("v2", 2, 10))
+        made = Service("a", "s", versions, callers=("c",), traffic=traffic)
+        node = Node(80, (made,), (Caller("a", "c", 3, {"s": 4}),), (Entry("a", "/", "s"),))
+        return envoy.compile(node, folder=Path("/m"), admin=Path("/m/s"))["lds.json"]
+
+    assert listeners(traffic) == listeners(Traffic())
