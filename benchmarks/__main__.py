@@ -3,9 +3,9 @@
 import argparse
 import sys
 
-from benchmarks import deploy, gateway, memory, start, tables
+from benchmarks import deploy, gateway, memory, mesh, start, tables
 
-ALL = {"start": start.run, "memory": memory.run, "gateway": gateway.run, "deploy": deploy.run}
+ALL = {"start": start.run, "memory": memory.run, "gateway": gateway.run, "deploy": deploy.run, "mesh": mesh.run}
 
 
 def main() -> int:

@@ -20,7 +20,7 @@ def run(*, quick: bool = False) -> Iterator[Row]:
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         made = stack.enter_context(product())
-        made.aic("up", "-d", str(_application(folder / "app")))
+        made.aic("up", "-d", str(nginx_application(folder / "app")))
         upstream = stack.enter_context(peers.nginx(folder / "upstream"))
         ports = {
             "ours": made.ingress,
@@ -48,7 +48,7 @@ def _rows(measured: dict[str, list[Throughput]]) -> Iterator[Row]:
     yield Row(f"{what}, bad answers", float(sum(one.bad for one in measured["ours"])), "requests", bar="0")
 
 
-def _application(folder: Path) -> Path:
+def nginx_application(folder: Path) -> Path:
     """nginx as a service: the configuration is written by its own command, which knows $PORT."""
     folder.mkdir(parents=True)
     template = peers.nginx_config(folder / "state", port="PORT_HERE")

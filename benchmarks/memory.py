@@ -17,10 +17,10 @@ def run(*, quick: bool = False) -> Iterator[Row]:
         made.aic("up", "-d", str(SHOP))
         time.sleep(5 if quick else 20)
         status = made.status()
-        daemon, envoy = _memory(status["daemon"]["pid"]), _memory(status["envoy"]["pid"])
+        daemon, envoy = resident(status["daemon"]["pid"]), resident(status["envoy"]["pid"])
         with peers.envoy(Path(folder), upstream=None) as (_, pid):
             time.sleep(1)
-            idle = _memory(pid)
+            idle = resident(pid)
     name = "an Envoy with nothing to do"
     yield Row("daemon + Envoy, proportional set size", daemon[0] + envoy[0], "MB", name, idle[0], "<= 150, goal 128")
     yield Row("daemon + Envoy, anonymous", daemon[1] + envoy[1], "MB", name, idle[1], "<= 90")
@@ -29,7 +29,7 @@ def run(*, quick: bool = False) -> Iterator[Row]:
     yield Row("Envoy alone, anonymous", envoy[1], "MB", name, idle[1])
 
 
-def _memory(pid: int) -> tuple[float, float]:
+def resident(pid: int) -> tuple[float, float]:
     """(PSS, anonymous part of it) in MB."""
     fields = {}
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]:

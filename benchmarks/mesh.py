@@ -1,0 +1,166 @@
+"""What the mesh costs a request at a steady rate (ingress -> mTLS -> service, against the service directly), and how fast a large mesh
+takes up a changed rule."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import uvloop
+
+from aiculturekit.mesh import watchers
+from aiculturekit.mesh.meshes import Mesh
+from aiculturekit.mesh.nodes import Caller, Entry, Node, Service, Version
+from aiculturekit.mesh.rules import Edits, Headers, Match, Pattern, Redirect, Route, Traffic
+from benchmarks import peers
+from benchmarks.gateway import nginx_application
+from benchmarks.memory import resident
+from benchmarks.products import product
+from benchmarks.tables import Row
+
+RATE = 1000
+ROUTES, DOORS = 1000, 200
+CHANGES = 9
+
+
+def run(*, quick: bool = False) -> Iterator[Row]:
+    yield from _latency(rounds=3 if quick else 7, seconds=3)
+    yield from uvloop.run(_scale())
+
+
+def _latency(*, rounds: int, seconds: int) -> Iterator[Row]:
+    """Rounds in turn, so that whatever else the machine does meets both."""
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        made = stack.enter_context(product())
+        made.aic("up", "-d", str(nginx_application(folder / "app")))
+        direct = stack.enter_context(peers.nginx(folder / "direct"))
+        ports = {"mesh": made.ingress, "direct": direct}
+        times: dict[str, list[list[float]]] = {name: [] for name in ports}
+        for _ in range(rounds):
+            for name, port in ports.items():
+                times[name].append(uvloop.run(_steady(port, seconds=seconds)))
+    for share, bar in ((50, ""), (99, "adds <= 1 ms")):
+        mesh, alone = (statistics.median(_percentile(one, share) for one in times[name]) for name in ("mesh", "direct"))
+        yield Row(f"p{share} at {RATE:,} requests/s through two hops with mTLS", mesh, "ms", "directly", alone, bar)
+        yield Row(f"p{share} added by the mesh", mesh - alone, "ms", bar="<= 1" if bar else "")
+
+
+async def _steady(port: int, *, seconds: int, connections: int = 8) -> list[float]:
+    """Milliseconds of each answer, from when its request was due: an open loop, so that a stall is counted."""
+    found: list[float] = []
+    queue: asyncio.Queue[float | None] = asyncio.Queue()
+
+    async def work() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        while (due := await queue.get()) is not None:
+            writer.write(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            head = (await reader.readuntil(b"\r\n\r\n")).lower()
+            await reader.readexactly(int(head.split(b"content-length: ")[1].split(b"\r\n")[0]))
+            found.append((time.perf_counter() - due) * 1000)
+        writer.close()
+
+    workers = [asyncio.create_task(work()) for _ in range(connections)]
+    started = time.perf_counter()
+    for number in range(RATE * seconds):
+        due = started + number / RATE
+        await asyncio.sleep(max(0.0, due - time.perf_counter()))
+        queue.put_nowait(due)
+    for _ in workers:
+        queue.put_nowait(None)
+    await asyncio.gather(*workers)
+    return found[RATE // 2 :]
+
+
+def _percentile(times: list[float], share: int) -> float:
+    return sorted(times)[len(times) * share // 100]
+
+
+async def _scale() -> list[Row]:
+    services = _services()
+    what = f"{services} services with {DOORS} versions, {ROUTES:,} routes"
+    ports = _free(2 * services + DOORS + 1)
+    with tempfile.TemporaryDirectory() as home:
+        mesh = Mesh(home=Path(home), node="benchmark")
+        await mesh.start()
+        try:
+            started = time.perf_counter()
+            await mesh.apply(_node(services, ports, change=0))
+            first = time.perf_counter() - started
+            times = [await _changed(mesh, _node(services, ports, change=n), ports[0], n) for n in range(1, CHANGES + 1)]
+            assert mesh.pid is not None
+            memory = resident(mesh.pid)
+        finally:
+            await mesh.stop()
+        with peers.envoy(Path(home) / "idle", upstream=None) as (_, pid):
+            idle = resident(pid)
+    return [
+        Row(f"{what}: from nothing, certificates included", first * 1000, "ms"),
+        Row(f"{what}: one rule changed, until an answer shows it", statistics.median(times) * 1000, "ms", bar="< 500"),
+        Row(f"{what}: Envoy's memory (PSS)", memory[0], "MB", "an Envoy with nothing to do", idle[0]),
+    ]
+
+
+def _free(count: int) -> list[int]:
+    """Different ones, since all are held until the last is found."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+def _services() -> int:
+    """One for each version, unless this machine lets a user watch fewer files: then several versions share a service's identity."""
+    allowed = watchers.limit()
+    return next(n for n in (200, 100, 50, 25, 10) if allowed is None or n <= (allowed - watchers.RESERVE) // 2)
+
+
+async def _changed(mesh: Mesh, node: Node, ingress: int, change: int) -> float:
+    """Seconds from the call until the ingress answers by the new rule."""
+    wanted, started = f"/changed-{change}".encode(), time.perf_counter()
+    applying = asyncio.create_task(mesh.apply(node))
+    reader, writer = await asyncio.open_connection("127.0.0.1", ingress)
+    while True:
+        writer.write(b"GET /probe HTTP/1.1\r\nHost: x\r\n\r\n")
+        if wanted in await reader.readuntil(b"\r\n\r\n"):
+            break
+        await asyncio.sleep(0.002)
+    took = time.perf_counter() - started
+    writer.close()
+    await applying
+    return took
+
+
+def _node(services: int, ports: list[int], *, change: int) -> Node:
+    """A ring: each service needs the next one."""
+    ingress, *free = ports
+    versions, per = DOORS // services, ROUTES // services
+    inbound, rest = free[:DOORS], free[DOORS:]
+    made = [
+        Service(
+            "big",
+            f"s{at}",
+            tuple(Version(f"v{n}", inbound[at * versions + n], 100 / versions) for n in range(versions)),
+            callers=(f"s{(at - 1) % services}", *(["ingress"] if at == 0 else [])),
+            traffic=Traffic(routes=tuple(_route(n, change if at == 0 else 0) for n in range(per))),
+        )
+        for at in range(services)
+    ]
+    callers = [
+        Caller("big", f"s{at}", rest[2 * at], {f"s{(at + 1) % services}": rest[2 * at + 1]}) for at in range(services)
+    ]
+    return Node(ingress, tuple(made), tuple(callers), (Entry("big", "/", "s0"),))
+
+
+def _route(number: int, change: int) -> Route:
+    if number == 0:
+        return Route(Match(path=Pattern(prefix="/probe")), redirect=Redirect(f"/changed-{change}"))
+    headers = Headers(request=Edits(set={"x-route": str(number)}))
+    return Route(Match(path=Pattern(prefix=f"/r{number}")), timeout=5.0, headers=headers)
