@@ -20,6 +20,7 @@ import pytest
 
 from benchmarks.loads import Load
 from benchmarks.products import SHOP, Product, application, product
+from tests.mesh.issuers import Issuer
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
@@ -184,6 +185,69 @@ def test_a_call_that_is_not_needed_is_refused_and_the_line_is_named(own: Product
         refusals = json.loads(get(int(api.rpartition(":")[2]), "/api/v1/refusals", authorization=f"Bearer {token}")[2])
     assert [(r["source"], r["target"], r["line"]) for r in refusals] == [("web", "far", 6)]
     assert "add `far` to services.web.needs" in refusals[0]["hint"]
+
+
+GUARDED = """\
+app: guarded
+services:
+  web:
+    run: python server.py
+    public: /
+    needs:
+      - {near: [GET /orders*]}
+    access:
+      jwt: {issuer: "https://issuer.example", audience: shop, jwks: keys.json, claims: {role: admin}, open: /call}
+  near: {run: python server.py}
+  far: {run: python server.py, access: {audit: true}}
+"""
+
+
+def test_tokens_operations_and_audit_work_as_the_file_says(own: Product, tmp_path: Path) -> None:
+    issuer, later = Issuer(), Issuer()
+    folder = app(tmp_path, GUARDED)
+    (folder / "keys.json").write_text(issuer.jwks)
+    own.aic("up", "-d", str(folder))
+    port = own.ingress
+
+    def ask(**claims: Any) -> int:
+        return get(port, authorization=f"Bearer {issuer.token(**claims)}")[0]
+
+    assert [ask(aud="shop", role="admin"), ask(aud="shop", role="user"), ask(aud="shop", lasts=-60)] == [200, 403, 401]
+    code, headers, text = get(port)
+    assert (
+        code == 401
+        and headers["www-authenticate"].startswith("Bearer")
+        and "guarded/web asks for a valid token" in text
+    )
+    assert get(port, "/call?http://near/orders/7")[0] == 200
+    code, _, text = get(port, "/call?http://near/secret")
+    assert code == 403 and "`near: GET /secret`" in text
+    assert get(port, "/call?http://far/")[0] == 200, "under audit"
+    found = _refusals(own, {"token", "claims", "call"}, count=4)
+    hints = {(r["source"], r["target"], r["kind"], r["allowed"], r["line"]): r["hint"] for r in found}
+    assert "add `GET /secret` to the need `near` of services.web.needs" in hints["web", "near", "call", False, 6]
+    assert "add `far` to services.web.needs" in hints["web", "far", "call", True, 6]
+    assert ("ingress", "web", "claims", False, 9) in hints
+    shown = own.aic("status")
+    assert "allowed, because audit" in shown and "aic.yaml:6" in shown
+    (folder / "keys.json").write_text(later.jwks)
+    own.aic("up", "-d", str(folder))
+    assert ask(aud="shop", role="admin") == 401, "the key was taken back"
+    good = later.token(aud="shop", role="admin")
+    assert get(port, authorization=f"Bearer {good}")[0] == 200
+
+
+def _refusals(made: Product, kinds: set[str], *, count: int) -> list[dict[str, Any]]:
+    """What is reported, as soon as it is all of these kinds and so many records."""
+    api, token = made.status()["api"], (made.home / "token").read_text()
+    deadline = time.monotonic() + 30
+    while True:
+        answer = get(int(api.rpartition(":")[2]), "/api/v1/refusals", authorization=f"Bearer {token}")[2]
+        found: list[dict[str, Any]] = json.loads(answer)
+        if {record["kind"] for record in found} >= kinds and len(found) >= count:
+            return found
+        assert time.monotonic() < deadline, found
+        time.sleep(0.2)
 
 
 def test_two_unlike_applications_share_the_machine(own: Product, tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def missing(files: dict[str, Any]) -> set[str]:
     read = {path for path in used if path.startswith("rds/")} & files.keys()
     used_clusters = values(files["lds.json"], "cluster").union(*(values(files[name], "cluster") for name in read))
     weighted = [files[name] for name in read]
-    used_clusters |= {c["name"] for table in weighted for c in found(table, "clusters")}
+    used_clusters |= {c["name"] for table in weighted for c in found(table, "clusters") if "name" in c}
     [kinds] = files["tokens.json"]["resources"]
     used_clusters |= values(kinds, "cluster")
     asked = set().union(*(values(files[name], "requirement_name") for name in read))

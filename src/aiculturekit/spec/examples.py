@@ -32,9 +32,13 @@ services:
     run: python orders.py
     needs:
       - payment                        # call a service: PAYMENT_URL
+      - {stock: read}                  # only GET, HEAD, OPTIONS
+      - {billing: [GET /invoices*, POST /invoices]}
       - resources/orders-db: read      # a resource, with a verb: ORDERS_DB_URL
       - https://api.example.com        # something outside
   payment: {run: python pay.py}
+  stock: {run: python stock.py}
+  billing: {run: python billing.py}
 resources:
   orders-db: {type: sqlite}
 """,

@@ -68,11 +68,22 @@ def _hosts(service: Service) -> list[str]:
 def _unneeded(service: Service) -> Json:
     """Behind the forward proxy of whoever does not need it: the callee's own side says no, as it would on any platform. One for
     all those callers, since one for each pair of workloads would make the table grow with their square."""
-    name = f"any/{service.app}/{service.name}"
-    address = edits.put(names.TARGET, f"{documents.LOOPBACK}:{service.versions[0].port}")
-    action = {"cluster_header": names.WAY, "timeout": "15s"}
-    route = {"match": {"prefix": "/"}, "route": action, "request_headers_to_add": [address]}
-    return _host(name, [f"*/{service.app}/{host}" for host in _hosts(service)], [route])
+    route = {"match": {"prefix": "/"}, "route": {"weighted_clusters": {"clusters": _ways(service)}, "timeout": "15s"}}
+    return _host(f"any/{service.app}/{service.name}", [f"*/{service.app}/{host}" for host in _hosts(service)], [route])
+
+
+def _ways(service: Service) -> list[Json]:
+    """Where nothing but a refusal waits, the first version says it; under audit all take part by their weight."""
+    weights = {version.port: max(1, round(version.weight * 100)) for version in service.versions if version.weight > 0}
+    chosen = weights if service.access.audit and weights else {service.versions[0].port: 1}
+    return [
+        {
+            "cluster_header": names.WAY,
+            "weight": weight,
+            "request_headers_to_add": [edits.put(names.TARGET, f"{documents.LOOPBACK}:{port}")],
+        }
+        for port, weight in chosen.items()
+    ]
 
 
 def _unknown(app: str, callers: Iterable[Caller], services: Iterable[Service]) -> Json:
