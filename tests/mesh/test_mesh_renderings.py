@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ import yaml
 
 from aiculturekit.mesh import features, gateway_api, linkerd, uses
 from aiculturekit.mesh.features import FEATURES, Feature
+from aiculturekit.mesh.nodes import Node
 from aiculturekit.mesh.rendering import Manifest, Place, Renderer
+from aiculturekit.mesh.rules import Traffic
 from tests.servers import crds
 
 FOLDER = Path(__file__).parent / "renderings"
@@ -114,7 +117,26 @@ def test_names_are_unique_and_a_gap_is_never_rendered_over(mesh: str) -> None:
 
 
 def test_a_row_has_a_cell_for_each_mesh() -> None:
-    rows = features.cells({name: one.gaps for name, one in RENDERERS.items()})
+    rows = features.cells(RENDERERS)
     assert len(rows) == len(FEATURES)
     assert all([cell.mesh for cell in row] == list(RENDERERS) for row in rows)
     assert {cell.is_supported for row in rows for cell in row} == {True, False}
+
+
+def test_a_renderer_that_forgets_a_feature_has_a_gap_there() -> None:
+    """Whatever it says itself: with and without the rule the documents are the same."""
+
+    def forgets(node: Node, *, place: Place) -> list[Manifest]:
+        plain = [dataclasses.replace(one, traffic=Traffic()) for one in node.services]
+        return list(linkerd.render(dataclasses.replace(node, services=tuple(plain)), place=place))
+
+    forgetful = dataclasses.replace(linkerd.RENDERER, render=forgets)
+    assert "traffic.timeout" in features.silent(forgetful)
+    assert "traffic.timeout" not in features.silent(linkerd.RENDERER)
+    node = next(feature.node for feature in FEATURES if feature.name == "traffic.routes.timeout")
+    assert [gap.key for gap in features.gaps(forgetful, node)][-1] == "traffic.routes.0.timeout"
+
+
+@pytest.mark.parametrize("mesh", RENDERERS)
+def test_nothing_is_forgotten(mesh: str) -> None:
+    assert features.silent(RENDERERS[mesh]) == frozenset()

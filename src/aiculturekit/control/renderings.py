@@ -9,7 +9,7 @@ from pathlib import Path
 from aiculturekit.errors import Problem, Unsupported
 from aiculturekit.language import say
 from aiculturekit.locator import Locator
-from aiculturekit.mesh import features
+from aiculturekit.mesh import envoy, features
 from aiculturekit.mesh.features import Cell
 from aiculturekit.mesh.nodes import Node
 from aiculturekit.mesh.rendering import Gap, Manifest, Place, Renderer
@@ -40,7 +40,7 @@ def rendered(file: Path, *, mesh: str, environment: str | None, wish: Wish) -> S
     renderer: Renderer = RENDERERS.load(Locator.parse(f"{mesh}:"))
     application = load.load(file, environment=environment)
     node = _node(application)
-    if found := renderer.gaps(node):
+    if found := features.gaps(renderer, node):
         raise Unsupported([_problem(application, mesh, gap) for gap in found])
     return renderer.render(node, place=_place(application.app, mesh, wish))
 
@@ -71,9 +71,16 @@ def _problem(application: Application, mesh: str, gap: Gap) -> Problem:
 
 
 def matrix() -> list[list[Cell]]:
-    """What each mesh answers about each feature of the vocabulary. This machine's Envoy is what the vocabulary was made for: it has no
-    gaps by itself, and a suite asks it about every row."""
-    renderers = {name: RENDERERS.load(Locator.parse(f"{name}:")).gaps for name in RENDERERS.schemes}
+    """What each mesh answers about each feature of the vocabulary."""
+    renderers = {name: RENDERERS.load(Locator.parse(f"{name}:")) for name in RENDERERS.schemes}
     order = [name for name in ("istio", "linkerd", "gateway-api") if name in renderers]
     others = [name for name in renderers if name not in order]
-    return features.cells({LOCAL: lambda node: (), **{name: renderers[name] for name in (*order, *others)}})
+    return features.cells({LOCAL: _LOCAL, **{name: renderers[name] for name in (*order, *others)}})
+
+
+def _here(node: Node, *, place: Place) -> Sequence[Manifest]:
+    return [envoy.compile(node, folder=Path("/"), admin=Path("/"))]
+
+
+_LOCAL = Renderer(render=_here, gaps=lambda node: ())
+"""This machine's Envoy is what the vocabulary was made for: it has no gaps but what nobody wrote yet."""

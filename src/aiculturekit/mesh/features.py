@@ -6,8 +6,10 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from aiculturekit.language import say
+from aiculturekit.mesh import uses
 from aiculturekit.mesh.nodes import INGRESS, Caller, Egress, Entry, Node, Service, Version
-from aiculturekit.mesh.rendering import Gaps
+from aiculturekit.mesh.rendering import Gap, Place, Renderer
 from aiculturekit.mesh.rules import (
     Access,
     Balance,
@@ -58,14 +60,64 @@ class Cell:
         return not self.reason
 
 
-def cells(renderers: Mapping[str, Gaps]) -> list[list[Cell]]:
+def cells(renderers: Mapping[str, Renderer]) -> list[list[Cell]]:
     """A row for each feature, a cell for each mesh."""
-    return [[_cell(mesh, feature, gaps) for mesh, gaps in renderers.items()] for feature in FEATURES]
+    left_out = {mesh: silent(renderer) for mesh, renderer in renderers.items()}
+    return [
+        [_cell(mesh, feature, _all(renderer, feature.node, left_out[mesh])) for mesh, renderer in renderers.items()]
+        for feature in FEATURES
+    ]
 
 
-def _cell(mesh: str, feature: Feature, gaps: Gaps) -> Cell:
-    found = gaps(feature.node)
+def _cell(mesh: str, feature: Feature, found: list[Gap]) -> Cell:
     return Cell(mesh, feature.name, found[0].reason if found else "")
+
+
+def not_said() -> str:
+    return say("nothing is rendered for it yet")
+
+
+def silent(renderer: Renderer) -> frozenset[str]:
+    """The features that a renderer has no gap for, and says nothing about either: with and without them the documents are the same."""
+    place = Place(APP)
+    return frozenset(
+        feature.name
+        for feature in FEATURES
+        if feature.name not in {*_ALWAYS, *renderer.unsaid}
+        and not renderer.gaps(feature.node)
+        and renderer.render(feature.node, place=place) == renderer.render(_without(feature.node), place=place)
+    )
+
+
+def gaps(renderer: Renderer, given: Node) -> list[Gap]:
+    """All that would be lost: what the renderer names, and what it says nothing about. One for each key: the first reason is enough."""
+    found = _all(renderer, given, silent(renderer))
+    return list({(gap.app, gap.service, gap.key): gap for gap in reversed(found)}.values())[::-1]
+
+
+def _all(renderer: Renderer, given: Node, left_out: frozenset[str]) -> list[Gap]:
+    forgotten = (use for use in uses.of(given) if use.feature in left_out)
+    return [*renderer.gaps(given), *(Gap(use.app, use.service, use.key, not_said()) for use in forgotten)]
+
+
+_ALWAYS = ("needs", "public", "versions.weight")
+"""What no node is without."""
+
+
+def _without(given: Node) -> Node:
+    """The node as it were if it stated nothing but who calls whom, and how many versions there are."""
+    plain = tuple(
+        dataclasses.replace(
+            service,
+            traffic=Traffic(),
+            access=Access(),
+            operations={},
+            protocol="http",
+            versions=tuple(dataclasses.replace(version, match=None) for version in service.versions),
+        )
+        for service in given.services
+    )
+    return dataclasses.replace(given, services=plain, egresses=())
 
 
 def node(
@@ -181,9 +233,6 @@ _ROWS: Mapping[str, Node] = {
     "traffic.routes.timeout": _route(timeout=60.0),
     "traffic.routes.retries": _route(retries=Retries(attempts=3, on="gateway-error")),
     "traffic.routes.limit": _route(limit=(Limit(5),)),
-    "traffic.routes.limit by caller": _route(limit=(Limit(5, by="caller"),)),
-    "traffic.routes.limit by client": _route(limit=(Limit(5, by="client"),)),
-    "traffic.routes.limit by header": _route(limit=(Limit(5, by="header x-api-key"),)),
     "traffic.routes.mirror": _route(_TWO, mirror=Mirror("v2")),
     "traffic.routes.fault delay": _route(fault=Fault(delay=0.2)),
     "traffic.routes.fault abort": _route(fault=Fault(abort=503)),

@@ -56,7 +56,9 @@ class Gaps(Protocol):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Renderer:
-    """Both halves of a renderer, as the registry hands them out."""
+    """Both halves of a renderer, as the registry hands them out. `unsaid` are the features (`features.FEATURES`) that the mesh behaves
+    like without a word; any other one that changes no document is a gap, whatever `gaps` says."""
 
     render: Render
     gaps: Gaps
+    unsaid: frozenset[str] = frozenset()

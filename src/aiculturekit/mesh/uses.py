@@ -147,7 +147,9 @@ def _of_breaker(breaker: Breaker | None) -> Found:
 def _of_limits(key: str, limits: tuple[Limit, ...]) -> Found:
     for at, limit in enumerate(limits):
         by = "" if limit.by == "all" else f" by {limit.by.partition(' ')[0]}"
-        yield f"{key}.limit.{at}", f"{_level(key)}.limit{by}", (limits, limit)
+        if key != "traffic":
+            yield f"{key}.limit.{at}", "traffic.routes.limit", (limits, limit)
+        yield f"{key}.limit.{at}", f"traffic.limit{by}", (limits, limit)
 
 
 def _of_balance(balance: Balance) -> Found:

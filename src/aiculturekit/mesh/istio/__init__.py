@@ -53,4 +53,5 @@ def _gaps(node: Node) -> Iterator[Gap]:
         yield from tokens.gaps(service)
 
 
-RENDERER = Renderer(render=render, gaps=gaps)
+RENDERER = Renderer(render=render, gaps=gaps, unsaid=frozenset({"protocol http2"}))
+"""Istio finds out by itself which HTTP a service speaks."""

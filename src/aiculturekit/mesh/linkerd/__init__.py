@@ -10,5 +10,7 @@ from aiculturekit.mesh.linkerd.gaps import gaps
 from aiculturekit.mesh.linkerd.objects import render
 from aiculturekit.mesh.rendering import Renderer
 
-RENDERER = Renderer(render=render, gaps=gaps)
+RENDERER = Renderer(render=render, gaps=gaps, unsaid=frozenset({"traffic.retries"}))
+"""Trying again what no service has seen needs no word: only endpoints with a connection are given requests."""
+
 __all__ = ["RENDERER", "gaps", "render"]

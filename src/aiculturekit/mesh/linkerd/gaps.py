@@ -121,7 +121,6 @@ _ANSWERS: Answers = {
     "traffic.limit by client": _absent,
     "traffic.limit by header": _absent,
     "traffic.routes.limit": _by_server,
-    "traffic.routes.limit by caller": _by_server,
     "traffic.balance round-robin": _ewma,
     "traffic.balance random": _ewma,
     "traffic.balance hash header": _ewma,
