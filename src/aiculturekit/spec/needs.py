@@ -97,7 +97,12 @@ NeedItem = Annotated[
         {
             "oneOf": [
                 {"type": "string", "examples": ["order-service", "resources/users-db", "https://api.example.com"]},
-                {"type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": {"type": "string"}},
+                {
+                    "type": "object",
+                    "minProperties": 1,
+                    "maxProperties": 1,
+                    "additionalProperties": {"type": ["string", "array"], "items": {"type": "string"}},
+                },
             ]
         }
     ),
