@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import ipaddress
 import os
 import secrets
 import shutil
@@ -34,7 +35,7 @@ from aiculturekit.language import say
 from aiculturekit.locator import Locator
 from aiculturekit.mesh import identities, tracings
 from aiculturekit.mesh.meshes import Mesh
-from aiculturekit.mesh.nodes import Tracing
+from aiculturekit.mesh.nodes import Gateway, Realm, Tracing
 from aiculturekit.mesh.rotations import DAY, Lives
 from aiculturekit.spec import units
 from aiculturekit.state import replicas, settings
@@ -43,6 +44,7 @@ from aiculturekit.targets.local import Local, Ports
 
 INGRESS_PORT = 8080
 API_PORT = 7411
+GATEWAY_PORT = 15443
 TRUST_DOMAIN = "aic.local"
 _CERT_LIFE, _ROOT_AHEAD = (10.0, 7 * DAY), (5.0, 30 * DAY)
 """Seconds: the shortest and the longest that can be asked for."""
@@ -60,6 +62,8 @@ class Settings:
     lives: Lives = dataclasses.field(default_factory=Lives)
     trust_domain: str = ""
     """Empty: the one that this home has."""
+    gateway: Gateway | None = None
+    """None: on loopback, on a port that is free."""
     tracing: Tracing | None = None
 
     @classmethod
@@ -75,6 +79,7 @@ class Settings:
                 ahead=_seconds(environ, "AIC_ROOT_AHEAD", within=_ROOT_AHEAD, default=Lives().ahead),
             ),
             trust_domain=_domain(environ.get("AIC_TRUST_DOMAIN", "")),
+            gateway=_address(environ.get("AIC_GATEWAY", "")),
             tracing=tracings.parse(environ.get("AIC_OTLP")),
         )
 
@@ -140,6 +145,7 @@ async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) ->
         port=0 if given.is_isolated else given.ingress_port,
         is_free=lambda port: engine_ports.is_free(port) or mesh.holds(port),
     )
+    gateway = await _gateway(given, ports, holds=mesh.holds)
     engine = Engine(
         home=given.home,
         node=node,
@@ -155,7 +161,7 @@ async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) ->
         scheduler=scheduler,
         inherited=_inherited(given.home, os.environ),
         ingress_port=ingress_port,
-        trust_domain=trust_domain,
+        realm=lambda: Realm(trust_domain, mesh.trust.federation.neighbours(), gateway),
         tracing=given.tracing,
     )
     pipeline = Pipeline(database=database, target=target)
@@ -178,7 +184,7 @@ async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) ->
             | {
                 "ingress": f"http://127.0.0.1:{ingress_port}",
                 "envoy": {"pid": mesh.pid},
-                "trust": trusts.summary(mesh.trust),
+                "trust": trusts.summary(mesh.trust) | {"gateway": f"{gateway.host}:{gateway.port}"},
             }
         ),
     )
@@ -263,6 +269,28 @@ def _trust_domain(connection: Any, asked: str) -> str:
             hint=say("unset AIC_TRUST_DOMAIN, or use another AIC_HOME"),
         )
     return name
+
+
+async def _gateway(given: Settings, ports: Ports, *, holds: Callable[[int], bool]) -> Gateway:
+    """Where workloads of other nodes come in, should there be any."""
+    if given.gateway is not None:
+        return given.gateway
+    preferred = 0 if given.is_isolated else GATEWAY_PORT
+    port = await ports.prefer("gateway", port=preferred, is_free=lambda port: engine_ports.is_free(port) or holds(port))
+    return Gateway("127.0.0.1", port)
+
+
+def _address(text: str) -> Gateway | None:
+    host, _, port = text.rpartition(":")
+    if not text:
+        return None
+    try:
+        return Gateway(str(ipaddress.ip_address(host.strip("[]"))), int(port))
+    except ValueError:
+        raise UsageError(
+            say("AIC_GATEWAY: {text} is no address", text=repr(text[:80])),
+            hint=say("an address of this machine and a port, as in 0.0.0.0:15443"),
+        ) from None
 
 
 def _domain(text: str) -> str:

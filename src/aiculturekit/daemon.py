@@ -111,7 +111,8 @@ class Daemon:
         )
         app = application(
             routes,
-            trusts.router(parts.mesh.trust, authorize=guard(token, self.sessions)),
+            trusts.public(parts.mesh.trust),
+            trusts.router(parts.mesh.trust, refresh=parts.target.refresh, authorize=guard(token, self.sessions)),
             pages.router(
                 parts.views,
                 sessions=self.sessions,

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import http.client
 import json
+import os
+import signal
 import ssl
 import sys
 import time
@@ -21,6 +24,7 @@ from aiculturekit.mesh.meshes import Mesh
 from aiculturekit.mesh.nodes import Caller, Gateway, Node, Remote, Service, Version
 from aiculturekit.mesh.rotations import Lives
 from aiculturekit.mesh.rules import Access
+from benchmarks.products import Product, product
 from tests.mesh import stages
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
@@ -220,3 +224,68 @@ async def issued_by(home: Path, domain: str, identity: tuple[str, str], folder: 
     made.check_hostname = False
     made.load_cert_chain(file)
     return made
+
+
+SHOP = """\
+app: shop
+services:
+  web:
+    run: python server.py
+    public: /
+    needs: ["mesh://b.test/bank/pay"]
+"""
+BANK = """\
+app: bank
+services:
+  pay:
+    run: python server.py
+    access: {foreign: spiffe://a.test/ns/shop/sa/web}
+"""
+ANSWERS = """\
+import os
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.request import urlopen
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        status, raw = 200, b"paid"
+        if url := os.environ.get("PAY_URL") if self.path == "/" else None:
+            try: raw = urlopen(url, timeout=9).read()
+            except OSError as error: status, raw = 502, str(error).encode()
+        self.send_response(status); self.send_header("content-length", str(len(raw))); self.end_headers(); self.wfile.write(raw)
+    def log_message(self, *values): pass
+ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+"""
+
+
+def answered(made: Product) -> tuple[int, str]:
+    connection = http.client.HTTPConnection("127.0.0.1", made.ingress, timeout=20)
+    connection.request("GET", "/")
+    answer = connection.getresponse()
+    return answer.status, answer.read().decode()
+
+
+def test_two_daemons_federate_by_the_command_line(tmp_path: Path) -> None:
+    with product() as a, product() as b:
+        for made, name, text in ((a, "a", SHOP), (b, "b", BANK)):
+            folder = tmp_path / name
+            folder.mkdir()
+            (folder / "server.py").write_text(ANSWERS)
+            (folder / "aic.yaml").write_text(text)
+            made._environment["AIC_TRUST_DOMAIN"] = f"{name}.test"
+            made.aic("up", "-d", str(folder))
+        assert answered(a)[0] == 502, "not federated"
+        gateway = b.status()["trust"]["gateway"]
+        bundle = f"{b.status()['api']}/api/v1/mesh/bundle"
+        a.aic("mesh", "federate", "add", "b.test", "--bundle", bundle, "--address", gateway)
+        assert answered(a)[0] == 502, "one side alone is not enough"
+        (tmp_path / "a.pem").write_text(a.aic("mesh", "bundle", "--format", "pem"))
+        b.aic("mesh", "federate", "add", "a.test", "--bundle", str(tmp_path / "a.pem"))
+        assert answered(a) == (200, "paid")
+        [row] = json.loads(a.aic("mesh", "federate", "list", "--json"))
+        assert (row["domain"], row["address"], row["source"], row["roots"]) == ("b.test", gateway, bundle, 1)
+        os.kill(b.status()["daemon"]["pid"], signal.SIGKILL)
+        assert answered(a) == (200, "paid")
+        b.aic("server", "start")
+        assert answered(a) == (200, "paid"), "what was agreed is kept"
+        b.aic("mesh", "federate", "remove", "a.test")
+        assert answered(a)[0] == 502

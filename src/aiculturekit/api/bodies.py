@@ -37,3 +37,11 @@ class Rollback(_Body):
 
 class Shutdown(_Body):
     stop_workloads: bool = Field(True, description="Stop the applications and Envoy too; false leaves them serving.")
+
+
+class Federate(_Body):
+    domain: str = Field(description="The other node's trust domain.")
+    bundle: str = Field(
+        description="Absolute path of its trust bundle, or an https address; read again by its own hint."
+    )
+    address: str = Field("", description="Where its gateway is, HOST:PORT; empty when it only calls us.")

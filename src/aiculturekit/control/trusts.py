@@ -37,6 +37,21 @@ def roots(trust: Trust) -> list[Json]:
     ]
 
 
+def federation(trust: Trust) -> list[Json]:
+    """The trust domains of other nodes that are trusted here, for their own workloads alone."""
+    return [
+        {
+            "domain": one.name,
+            "address": f"{one.host}:{one.port}" if one.host else None,
+            "source": one.source,
+            "roots": sum(key.get("use") == "x509-svid" for key in one.bundle["keys"]),
+            "read_at": times.iso(one.read),
+            "trouble": one.trouble,
+        }
+        for one in trust.federation.domains
+    ]
+
+
 def identities(trust: Trust) -> list[Json]:
     """Every workload's certificate, the first that ends first."""
     return [

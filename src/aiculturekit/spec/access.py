@@ -6,12 +6,21 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
 from aiculturekit.spec.fields import Duration, Part, Prefix, Text, listed
 from aiculturekit.spec.traffic import short
 
 _OWN = re.compile(r"http://([a-z][a-z0-9-]*)(/.*)?")
+
+
+_ID = re.compile(r"spiffe://[a-z0-9._-]{1,255}(/(?!\.{1,2}(/|$))[A-Za-z0-9._-]+)+")
+
+
+def _spiffe_id(text: str) -> str:
+    if not _ID.fullmatch(text) or len(text) > 2048:
+        raise ValueError(f"{text[:80]!r} is no SPIFFE ID; write spiffe://TRUST-DOMAIN/ns/APP/sa/WORKLOAD")
+    return text
 
 
 class Jwt(Part):
@@ -67,4 +76,7 @@ class Access(Part):
     )
     check: Annotated[Check | None, short("url")] = Field(
         None, description="A service that is asked about each request."
+    )
+    foreign: Annotated[tuple[Annotated[str, AfterValidator(_spiffe_id)], ...], BeforeValidator(listed)] = Field(
+        (), description="Workloads of federated nodes that may call, by their SPIFFE IDs."
     )

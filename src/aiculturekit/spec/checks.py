@@ -98,7 +98,7 @@ def _routes(file: File) -> Iterator[Finding]:
 def _needs(file: File, section: str, name: str, workload: Runnable) -> Iterator[Finding]:
     path: KeyPath = (section, name, "needs")
     for at, need in enumerate(workload.needs):
-        if need.kind == "external":
+        if need.kind in ("external", "mesh"):
             continue
         known = list(getattr(file, need.kind))
         if need.kind == "services" and need.name == name and section == "services":

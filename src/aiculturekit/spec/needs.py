@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from aiculturekit.spec.fields import Part
 
-Kind = Literal["services", "functions", "resources", "topics", "config", "external"]
+Kind = Literal["services", "functions", "resources", "topics", "config", "external", "mesh"]
 VERBS: dict[str, tuple[str, ...]] = {
     "services": ("call", "read"),
     "functions": ("call",),
@@ -17,6 +17,7 @@ VERBS: dict[str, tuple[str, ...]] = {
     "topics": ("publish", "subscribe"),
     "config": ("read",),
     "external": ("connect",),
+    "mesh": ("call",),
 }
 """kind -> its verbs, the usual one first."""
 
@@ -24,9 +25,14 @@ READING = ("GET", "HEAD", "OPTIONS")
 _OPERATION = re.compile(r"([A-Z]{3,16}|\*)(?:\s+(/[^\s?#*]*\*?))?|(/[^\s?#*]*\*?)")
 _EXTERNAL = re.compile(r"(https?|tcp)://((?:\*\.)?[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?)(:\d{1,5})?(/[^\s]*)?", re.I)
 
+_MESH = re.compile(r"mesh://([a-z0-9._-]{1,255})/([a-z][a-z0-9-]{0,62})/([a-z][a-z0-9-]{0,62})")
+_ADDRESSED = ("external", "mesh")
+"""Kinds that are written as an address."""
+
 
 class Need(Part):
-    """One thing that is needed: `order-service`, `resources/users-db`, `{topics/orders: publish}`, `https://api.stripe.com`.
+    """One thing that is needed: `order-service`, `resources/users-db`, `{topics/orders: publish}`, `https://api.stripe.com`, or a
+    service of another node, `mesh://other.example/shop/pay`.
 
     A service may be needed in part: `{order-service: read}`, `{order-service: [GET /orders*, POST /orders]}`. Then `operations` holds
     what may be called, as (method or "", path or "" for all, ending in * for a prefix).
@@ -53,8 +59,10 @@ def parsed(value: object) -> Any:
     kind, slash, name = reference.partition("/")
     if not slash:
         kind, name = "services", reference
-    if kind not in VERBS or kind == "external":
-        raise ValueError(f"{kind!r} is not a kind of need; there are {', '.join(k for k in VERBS if k != 'external')}")
+    if kind not in VERBS or kind in _ADDRESSED:
+        raise ValueError(
+            f"{kind!r} is not a kind of need; there are {', '.join(k for k in VERBS if k not in _ADDRESSED)}"
+        )
     if kind == "services" and verb is not None and verb not in VERBS[kind]:
         return {"kind": kind, "name": name, "verb": "call", "operations": _operations(verb)}
     if verb is not None and verb not in VERBS[kind]:
@@ -78,6 +86,8 @@ def _operations(written: str | list[object]) -> tuple[tuple[str, str], ...]:
 
 
 def _external(url: str) -> dict[str, str]:
+    if url.startswith("mesh:"):
+        return _remote(url)
     found = _EXTERNAL.fullmatch(url)
     if not found:
         raise ValueError(f"{url[:80]!r} is not an address; write https://host, or tcp://host:port")
@@ -88,6 +98,13 @@ def _external(url: str) -> dict[str, str]:
     if found[1].lower() == "tcp" and found[2].startswith("*"):
         raise ValueError(f"{url!r}: a tcp connection says no name on its way; write the whole host")
     return {"kind": "external", "name": found[2].lower(), "verb": "connect", "url": url}
+
+
+def _remote(url: str) -> dict[str, str]:
+    found = _MESH.fullmatch(url)
+    if not found:
+        raise ValueError(f"{url[:80]!r} is no service of another node; write mesh://TRUST-DOMAIN/APP/SERVICE")
+    return {"kind": "mesh", "name": found[3], "verb": "call", "url": url}
 
 
 NeedItem = Annotated[

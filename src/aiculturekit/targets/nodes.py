@@ -11,12 +11,13 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
-from aiculturekit.mesh.nodes import USUAL_PORTS, Caller, Egress, Entry, Node, Service, Tracing, Version
+from aiculturekit.mesh.nodes import USUAL_PORTS, Caller, Egress, Entry, Node, Realm, Remote, Service, Tracing, Version
 from aiculturekit.mesh.rules import Access, Match, Traffic
 from aiculturekit.plan.documents import Document
 
 _ACCESS, _MATCH, _TRAFFIC = TypeAdapter(Access), TypeAdapter(Match), TypeAdapter(Traffic)
 _SCHEME: TypeAdapter[Literal["https", "http", "tcp"]] = TypeAdapter(Literal["https", "http", "tcp"])
+_ALONE = Realm()
 Applications = Mapping[str, Sequence[Document]]
 """application -> its documents in force; the order of the applications decides who serves a path on the bare host."""
 
@@ -37,6 +38,15 @@ def proxy(app: str, caller: str) -> str:
     return f"{app}/{caller}/proxy"
 
 
+def remote(app: str, caller: str, target: Remote) -> str:
+    return f"{app}/{caller}/far/{target.domain}/{target.app}/{target.service}"
+
+
+def remote_of(url: str) -> Remote:
+    """`mesh://domain/app/service`, which the loader has let through."""
+    return Remote(*url.removeprefix("mesh://").split("/"))
+
+
 def port_names(applications: Applications) -> list[str]:
     """The names of all the ports that `node` looks up."""
     names: list[str] = []
@@ -44,6 +54,7 @@ def port_names(applications: Applications) -> list[str]:
         names += [inbound(app, service, version) for service, version in _versions(documents)]
         for caller, needs in _callers(documents).items():
             names += [proxy(app, caller), *(outbound(app, caller, target) for target in needs)]
+        names += [remote(app, caller, target) for caller, target in _remotes(documents)]
     return names
 
 
@@ -52,18 +63,26 @@ def node(
     *,
     ports: Mapping[str, int],
     ingress_port: int,
-    trust_domain: str = "aic.local",
+    realm: Realm = _ALONE,
     tracing: Tracing | None = None,
 ) -> Node:
     return Node(
         ingress_port=ingress_port,
-        trust_domain=trust_domain,
+        trust_domain=realm.domain,
+        neighbours=realm.neighbours,
+        gateway=realm.gateway,
         tracing=tracing,
         services=tuple(
             service for app, documents in applications.items() for service in _services(app, documents, ports)
         ),
         callers=tuple(
-            Caller(app, name, proxy=ports[proxy(app, name)], needs={t: ports[outbound(app, name, t)] for t in needs})
+            Caller(
+                app,
+                name,
+                proxy=ports[proxy(app, name)],
+                needs={t: ports[outbound(app, name, t)] for t in needs},
+                remotes={t: ports[remote(app, name, t)] for caller, t in _remotes(documents) if caller == name},
+            )
             for app, documents in applications.items()
             for name, needs in _callers(documents).items()
         ),
@@ -91,6 +110,18 @@ def _callers(documents: Sequence[Document]) -> dict[str, list[str]]:
             needs = {need["name"] for need in document.body["needs"] if need["kind"] == "services"}
             found.setdefault(document.name.partition("/")[0], set()).update(needs)
     return {name: sorted(needs) for name, needs in sorted(found.items())}
+
+
+def _remotes(documents: Sequence[Document]) -> list[tuple[str, Remote]]:
+    """(workload, the service of another node that it needs), over all its versions."""
+    found = {
+        (document.name.partition("/")[0], remote_of(need["url"]))
+        for document in documents
+        if document.kind in ("workload", "job")
+        for need in document.body["needs"]
+        if need["kind"] == "mesh"
+    }
+    return sorted(found, key=lambda pair: (pair[0], pair[1].domain, pair[1].app, pair[1].service))
 
 
 def _egresses(app: str, documents: Sequence[Document]) -> list[Egress]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import quote
 
 import typer
 
@@ -17,6 +19,12 @@ def add_to(app: typer.Typer) -> None:
     app.command("identities", help=say("Show every workload's certificate."))(identities)
     app.command("bundle", help=say("Print the trust bundle, by which others verify this node's workloads."))(bundle)
     app.command("rotate-root", help=say("Begin to replace the root certificate; no call fails meanwhile."))(rotate_root)
+
+    federate = typer.Typer(help=say("Other nodes' trust domains: add, list, remove."), rich_markup_mode=None)
+    federate.command("add", help=say("Trust another node's workloads, by its trust bundle."))(federate_add)
+    federate.command("list", help=say("Show which trust domains are federated."))(federate_list)
+    federate.command("remove", help=say("Trust a domain no more, at once."))(federate_remove)
+    app.add_typer(federate, name="federate")
 
 
 def identities(as_json: Json = False) -> None:
@@ -70,6 +78,40 @@ def rotate_root(as_json: Json = False) -> None:
         ("serial", say("serial")), ("state", say("state")), ("signs", say("signs from")), ("ends", say("ends")),
     ]  # fmt: skip
     outputs.print_table(columns, shown, empty="")
+
+
+Domain = Annotated[str, typer.Argument(metavar="DOMAIN", help=say("The other node's trust domain."))]
+
+
+def federate_add(
+    domain: Domain,
+    bundle: Annotated[str, typer.Option("--bundle", help=say("Its trust bundle: a file, or an https address."))],
+    address: Annotated[str, typer.Option("--address", help=say("Where its gateway is, HOST:PORT."))] = "",
+    as_json: Json = False,
+) -> None:
+    source = bundle if "://" in bundle else str(Path(bundle).expanduser().absolute())
+    body = {"domain": domain, "bundle": source, "address": address}
+    _show_federation(daemons.ensure().post("mesh/federation", body), as_json=as_json)
+
+
+def federate_list(as_json: Json = False) -> None:
+    _show_federation(daemons.ensure().get("mesh/federation"), as_json=as_json)
+
+
+def federate_remove(domain: Domain, as_json: Json = False) -> None:
+    _show_federation(daemons.ensure().delete(f"mesh/federation/{quote(domain, safe='')}"), as_json=as_json)
+
+
+def _show_federation(rows: list[dict[str, Any]], *, as_json: bool) -> None:
+    if as_json:
+        outputs.print_json(rows)
+        return
+    columns = [
+        ("domain", say("trust domain")), ("address", say("gateway")), ("source", say("bundle")), ("roots>", say("roots")),
+        ("read", say("read")), ("why", say("trouble")),
+    ]  # fmt: skip
+    shown = [{**row, "read": _moment(row["read_at"]), "why": row["trouble"]} for row in rows]
+    outputs.print_table(columns, shown, empty=say("no other trust domain is trusted here"))
 
 
 def left(ends_at: str) -> str:

@@ -13,7 +13,7 @@ _SECTIONS = ("functions", "topics", "config")
 
 
 def problems(application: Application) -> list[Problem]:
-    found = [*_sections(application), *_resources(application), *_services(application)]
+    found = [*_sections(application), *_resources(application), *_services(application), *_foreign(application)]
     return [_placed(application, path, message, hint) for path, message, hint in found]
 
 
@@ -48,6 +48,24 @@ def _services(application: Application) -> Iterator[tuple[str, str, str]]:
                     if key in ("image", "build")
                     else say("run the command yourself for now"),
                 )
+
+
+def _foreign(application: Application) -> Iterator[tuple[str, str, str]]:
+    """What the gateway cannot do: better said than not done."""
+    for name, service in application.services.items():
+        keys = [key for key in ("limit", "max_body") if getattr(service.traffic, key)]
+        keys += ["routes.limit"] if any(route.limit for route in service.traffic.routes) else []
+        if not service.access.foreign:
+            continue
+        if service.protocol == "tcp":
+            keys = ["protocol: tcp"]
+        for key in keys:
+            message = say("the target local: calls from other nodes cannot have {key} yet", key=key)
+            yield (
+                f"services.{name}.access.foreign",
+                message,
+                say("put a service of yours between, which other nodes call"),
+            )
 
 
 def _placed(application: Application, path: str, message: str, hint: str) -> Problem:

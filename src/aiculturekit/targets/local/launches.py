@@ -72,6 +72,10 @@ def urls(app: str, document: Document, *, ports: Mapping[str, int]) -> dict[str,
         need["name"]: f"http://127.0.0.1:{ports[nodes.outbound(app, name, need['name'])]}"
         for need in document.body["needs"]
         if need["kind"] == "services"
+    } | {
+        need["name"]: f"http://127.0.0.1:{ports[nodes.remote(app, name, nodes.remote_of(need['url']))]}"
+        for need in document.body["needs"]
+        if need["kind"] == "mesh"
     }
 
 

@@ -17,7 +17,7 @@ from aiculturekit.engine.workloads import Key, Status, Workload
 from aiculturekit.errors import HostTrouble, Problem
 from aiculturekit.language import say
 from aiculturekit.mesh.meshes import Mesh
-from aiculturekit.mesh.nodes import Tracing
+from aiculturekit.mesh.nodes import Realm, Tracing
 from aiculturekit.plan.documents import RANKS, Document
 from aiculturekit.plan.steps import Step
 from aiculturekit.spec.models import Application
@@ -41,12 +41,12 @@ class Local:
         scheduler: Scheduler,
         inherited: Mapping[str, str],
         ingress_port: int,
-        trust_domain: str = "aic.local",
+        realm: Callable[[], Realm] = Realm,
         tracing: Tracing | None = None,
     ) -> None:
         self._home, self._engine, self._mesh = home, engine, mesh
         self._ports, self._scheduler = ports, scheduler
-        self._inherited, self._ingress_port, self._trust_domain = inherited, ingress_port, trust_domain
+        self._inherited, self._ingress_port, self._realm = inherited, ingress_port, realm
         self._tracing = tracing
         self._documents: dict[str, dict[tuple[str, str], Document]] = {}
         self._coming: list[tuple[str, Document]] = []
@@ -65,7 +65,7 @@ class Local:
             for document in listed:
                 if document.kind == "job":
                     await self._schedule(app, document, release=0)
-        await self._sync()
+        await self.refresh()
 
     def check(self, application: Application) -> list[Problem]:
         return checks.problems(application)
@@ -111,7 +111,7 @@ class Local:
 
     async def _perform_rule(self, app: str, step: Step, release: int, progress: Progress) -> None:
         self._keep(app, step)
-        await self._sync()
+        await self.refresh()
 
     async def _perform_resource(self, app: str, step: Step, release: int, progress: Progress) -> None:
         try:
@@ -131,10 +131,10 @@ class Local:
             self._keep(app, step)
         else:
             with self._announced(app, step.document):
-                await self._sync()
+                await self.refresh()
                 await self._launch(app, step.document, release=release, progress=progress)
                 self._keep(app, step)
-        await self._sync()
+        await self.refresh()
 
     async def _perform_job(self, app: str, step: Step, release: int, progress: Progress) -> None:
         key = Key(app, step.document.name)
@@ -144,12 +144,12 @@ class Local:
             self._keep(app, step)
         else:
             with self._announced(app, step.document):
-                await self._sync()
+                await self.refresh()
                 if step.document.body["schedule"] is None:
                     await self._launch(app, step.document, release=release, progress=progress)
                 await self._schedule(app, step.document, release=release)
                 self._keep(app, step)
-        await self._sync()
+        await self.refresh()
 
     async def run_job(self, app: str, name: str, *, release: int) -> None:
         """Run a job now, to its end. Raises Failed with its last lines."""
@@ -197,8 +197,8 @@ class Local:
         finally:
             self._coming.remove(entry)
 
-    async def _sync(self) -> None:
-        """Bring the mesh in line with the documents. Callers that arrive while one update is under way share the next."""
+    async def refresh(self) -> None:
+        """Bring the mesh in line with the documents and the realm. Callers that arrive while one update is under way share the next."""
         self._wanted += 1
         ticket = self._wanted
         async with self._lock:
@@ -213,7 +213,7 @@ class Local:
                 applications,
                 ports=ports,
                 ingress_port=self._ingress_port,
-                trust_domain=self._trust_domain,
+                realm=self._realm(),
                 tracing=self._tracing,
             )
             await self._mesh.apply(node)
