@@ -117,6 +117,7 @@ class Daemon:
                 parts.views,
                 sessions=self.sessions,
                 refusals=parts.feeds.refusals,
+                flows=parts.flows,
                 identities=lambda: shown.identities(parts.mesh.trust),
             ),
             status=parts.views.status,

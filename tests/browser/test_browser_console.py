@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
@@ -162,6 +164,71 @@ def test_the_slider_shifts_traffic(page: Any, made: Product) -> None:
     versions = json.loads(made.aic("traffic", "shop/payment-service", "--json"))
     assert {one["version"]: one["weight"] for one in versions} == {"v1": 60.0, "v2": 40.0}
     made.aic("rollback", "shop")
+
+
+def test_the_course_of_a_split_is_drawn_and_the_actual_share_stands_beside_the_weight(page: Any, made: Product) -> None:
+    page.goto(f"{page.base}/apps/shop/traffic")
+    course = "document.querySelector('svg[data-course=payment-service]')"
+    until(page, f"{course}.textContent.includes('Nothing was called')")
+    with orders(made.ingress):
+        until(page, f"{course}.querySelectorAll('.line').length === 2")
+        until(page, "document.querySelector('[data-share=v1]').textContent.endsWith('%')", seconds=40)
+    assert page.evaluate(f"{course}.getAttribute('aria-label')").startswith("Requests per second of payment-service")
+    assert page.evaluate(
+        "[...document.querySelectorAll('.line.c0, .line.c1')].map(e => getComputedStyle(e).strokeDasharray)"
+    )[1:2] != ["none"]
+    assert page.troubles == []
+
+
+def test_rules_figures_and_advice_stand_on_the_traffic_page(page: Any) -> None:
+    page.goto(f"{page.base}/apps/shop/traffic")
+    rules = page.locator("#rules-order-service").inner_text()
+    assert "an answer within 5s" in rules and "a replica with 50% errors within 10s is left out" in rules
+    assert page.locator("#advice").inner_text().count("watched since") == 1
+    assert page.locator('#edges tr[data-edge="order-service>payment-service/v1"]').count() == 1
+
+
+def test_an_open_breaker_is_said_in_words_and_drawn_apart(page: Any) -> None:
+    """What the page does with a sample in which a breaker is open; the sample itself is a real one but for that."""
+    page.goto(f"{page.base}/apps/shop")
+    until(
+        page, "document.querySelector('.edge.busy') !== null || document.getElementById('tile-rate').textContent !== ''"
+    )
+    sample = json.loads(page.evaluate("fetch('/api/v1/apps/shop/graph').then(answer => answer.text())"))
+    for edge in sample["edges"]:
+        if edge["target"] == "order-service":
+            edge |= {"breaker_open": True, "overflow_rate": 4.0}
+    page.route("**/api/v1/events*", lambda route: route.fulfill(
+        headers={"content-type": "text/event-stream"}, body=f"event: graph\ndata: {json.dumps({'app': 'shop', 'graph': sample})}\n\n"
+    ))  # fmt: skip
+    for path, expression in (
+        ("/apps/shop", "document.querySelector('[data-mark=\"api-gateway>order-service\"]')?.textContent.includes('breaker')"),
+        ("/apps/shop", "document.querySelector('.edge.held title')?.textContent.includes('breaker open, 4.0/s turned away')"),
+        ("/apps/shop/traffic", "document.querySelector('tr[data-edge=\"api-gateway>order-service\"] .trouble')?.textContent === 'breaker open, 4.0/s turned away'"),
+    ):  # fmt: skip
+        page.goto(f"{page.base}{path}")
+        until(page, expression)
+
+
+@contextlib.contextmanager
+def orders(port: int) -> Iterator[None]:
+    """Orders, which reach the payment service, until the end of the block."""
+    stop = threading.Event()
+
+    def ask() -> None:
+        body = json.dumps({"user_id": 1, "items": [{"sku": "tea", "quantity": 1}]}).encode()
+        request = urllib.request.Request(f"http://127.0.0.1:{port}/api/orders", data=body, method="POST", headers={"content-type": "application/json"})  # fmt: skip
+        while not stop.wait(0.1):
+            with contextlib.suppress(OSError):
+                urllib.request.urlopen(request, timeout=10).read()
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 def test_new_log_lines_come_by_themselves_and_the_filter_hides(page: Any, made: Product) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from aiculturekit.cli import outputs
 from aiculturekit.cli.commands import meshes
 from aiculturekit.control import flows
 from aiculturekit.mesh.nodes import Edge
@@ -11,12 +10,12 @@ from aiculturekit.mesh.nodes import Edge
 def test_a_well_edge_has_nothing_to_look_at() -> None:
     edge = Edge("shop", "web", "pay", "v1", rate=2.0, p50_ms=1.0, p95_ms=22.4, p99_ms=1234.0, tls="proven")
     row = meshes._row(flows.shown(edge))
-    assert (row["called"], row["times"], row["reason"], row["tls"]) == ("pay v1", "1.0 / 22 / 1,234 ms", "", "proven")
+    assert (row["called"], row["times"], row["reason"], row["tls"]) == ("pay v1", "1.0 / 22 / 1,234 ms", "", "verified")
 
 
 def test_what_stands_in_the_way_is_said_in_words() -> None:
     edge = Edge("shop", "web", "pay", "v1", breaker_open=True, overflow_rate=3.0, ejected=1, hosts=2, limited_rate=5.0)
-    assert outputs.edge_troubles(flows.shown(edge)) == (
+    assert meshes._troubles(flows.shown(edge)) == (
         "breaker open, 3.0/s turned away, 1 of 2 replicas left out, 5.0/s answered 429"
     )
 

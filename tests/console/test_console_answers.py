@@ -47,3 +47,42 @@ def test_the_tiles_count_what_enters_once() -> None:
     made = answers.figures([row(memory_bytes=10), row(memory_bytes=None)], edges)
     assert made == {"rate": 40.0, "error_rate": pytest.approx(0.05), "p95_ms": 9.0, "memory_bytes": 10}
     assert answers.figures([], []) == {"rate": 0, "error_rate": 0.0, "p95_ms": None, "memory_bytes": None}
+
+
+def edge(**more: Any) -> dict[str, Any]:
+    figures = dict.fromkeys(("rate", "overflow_rate", "retry_rate", "limited_rate", "timeout_rate"), 0.0)
+    still = {"source": "web", "target": "pay", "version": "v1", "breaker_open": False, "ejected": 0, "hosts": 2}
+    return {**still, **figures, **more}
+
+
+def service(*versions: str, faults: tuple[str, ...] = ()) -> dict[str, Any]:
+    return {"name": "pay", "versions": [{"version": version} for version in versions], "faults": faults}
+
+
+@pytest.mark.parametrize(
+    ("services", "edges", "refusals", "kind", "link"),
+    [
+        ([service("v1")], [edge()], [], "ok", ""),
+        ([service("v1", "v2")], [edge()], [], "ok", ""),
+        ([service("v1")], [edge()], [{"allowed": False}], "warn", "#refused"),
+        ([service("v1")], [edge()], [{"allowed": True}], "ok", ""),
+        ([service("v1")], [edge(breaker_open=True)], [{"allowed": False}], "warn", "#calls"),
+        ([service("v1")], [edge(ejected=1)], [], "warn", "#calls"),
+        ([service("v1", faults=("f",))], [edge(breaker_open=True)], [], "warn", "#rules-pay"),
+    ],
+)
+def test_the_traffic_page_opens_with_what_matters_most(
+    services: Any, edges: Any, refusals: Any, kind: str, link: str
+) -> None:
+    answer = answers.of_traffic("shop", services, edges, refusals)
+    assert (answer.kind, answer.link) == (kind, link)
+
+
+def test_a_held_edge_is_named_with_what_holds_it() -> None:
+    answer = answers.of_traffic("shop", [], [edge(ejected=1), edge(source="b", breaker_open=True)], [])
+    assert answer.detail == "b → pay: breaker open"
+
+
+def test_shares_are_of_the_requests_of_one_service() -> None:
+    edges = [edge(rate=3.0), edge(source="b", rate=3.0), edge(version="v2", rate=2.0), edge(target="silent")]
+    assert answers.shares(edges) == {("pay", "v1"): 0.75, ("pay", "v2"): 0.25}

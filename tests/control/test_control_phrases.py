@@ -16,7 +16,7 @@ def texts(written: dict[str, Any]) -> dict[str, str]:
 
 
 def test_the_defaults_are_said_too() -> None:
-    assert texts({}) == {"timeout": "an answer within 15s", "retries": "up to 1 retries"}
+    assert texts({}) == {"timeout": "an answer within 15s", "retries": "one retry"}
 
 
 @pytest.mark.parametrize(
@@ -26,10 +26,10 @@ def test_the_defaults_are_said_too() -> None:
         ("retries", {"attempts": 2, "on": "5xx,reset", "per_try": "1s", "budget": "20%"},
          "up to 2 retries on 5xx, reset, 1s for each try, at most 20% of the requests"),
         ("breaker", {"errors": "50%", "over": "10s", "max_requests": 4},
-         "a replica with 50% errors within 10s is left out; at most 4 requests in flight"),
+         "a replica with 50% errors within 10s is left out; at most 4 in flight"),
         ("breaker", {"consecutive": 5, "over": "1m"}, "a replica with 5 errors in a row is left out for 1m"),
         ("limit", ["500/s", {"requests": 10, "per": "1m", "by": "client"}, {"requests": 1, "by": {"header": "x-key"}}],
-         "500/1s, 10/1m each client, 1/1s each header x-key"),
+         "500/s, 10/m each client, 1/s each header x-key"),
         ("balance", {"header": "x-user"}, "equal header x-user goes to the same replica"),
         ("sticky", "who", "who came once comes back to the same, by cookie who"),
         ("mirror", "v2", "a copy of 100% goes to v2"),
@@ -51,8 +51,8 @@ def test_a_fault_is_a_warning_that_says_what_to_remove() -> None:
         }
     ).model_dump(mode="json")
     assert phrases.faults(body) == [
-        "Fault: 10% answers 503 — remove it from traffic.fault",
-        "Fault: 100% waits 2s (x-t: 1) — remove it from traffic.routes.0.fault",
+        "Fault: 10% answer 503 — remove it from traffic.fault",
+        "Fault: 100% wait 2s (x-t: 1) — remove it from traffic.routes.0.fault",
     ]
     assert [rule["key"] for rule in phrases.rules(body) if rule["level"] == "warning"] == ["fault", "routes.0"]
     assert phrases.faults(Traffic().model_dump(mode="json")) == []

@@ -122,3 +122,14 @@ async def test_a_slow_listener_loses_its_oldest_news_only() -> None:
             hub.tell("n", {"at": at})
         assert [queue.get_nowait()[1]["at"] for _ in range(2)] == [3, 4]
     assert not hub.is_heard
+
+
+def test_a_tcp_edge_shows_the_figures_of_all_versions_of_its_service() -> None:
+    documents = [
+        Document("access", "db", {"callers": ["web"], "protocol": "tcp"}),
+        Document("workload", "web/v1", {"needs": []}),
+        Document("workload", "db/v1", {"needs": []}),
+    ]
+    rows = [_row("web", "v1"), _row("db", "v1")]
+    [edge] = graphs.graph(documents, workloads=rows, edges=[_edge("web", "db", rate=3, version="")])["edges"]
+    assert (edge["rate"], edge["protocol"], edge["version"]) == (3, "tcp", "v1")

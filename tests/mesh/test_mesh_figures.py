@@ -97,7 +97,7 @@ def test_a_tcp_edge_has_the_replicas_of_all_versions_and_its_bytes() -> None:
 
 
 def test_an_open_breaker_is_seen_on_either_side_and_what_it_turned_away_is_counted() -> None:
-    more = {f"{OUT}.upstream_rq_pending_overflow": 4, f"{OUT}.circuit_breakers.default.remaining_rq": 3}
+    more = {"in/shop/pay/v1.upstream_rq_active_overflow": 4, "in/shop/pay/v1.circuit_breakers.default.remaining_rq": 3}
     [closed] = told(taken(2.0, total=1, **more), taken(1.0, total=1))
     assert (closed.breaker_open, closed.remaining, closed.overflow_rate, closed.overflows) == (False, 3, 4.0, 4)
     for cluster in (OUT, "in/shop/pay/v1"):
@@ -108,7 +108,7 @@ def test_an_open_breaker_is_seen_on_either_side_and_what_it_turned_away_is_count
 
 
 def test_where_no_breaker_is_set_nothing_remains_to_be_said() -> None:
-    [edge] = told(taken(1.0, total=1, **{f"{OUT}.circuit_breakers.default.remaining_rq": 65530}), None)
+    [edge] = told(taken(1.0, total=1), None)
     assert edge.remaining is None
 
 

@@ -110,19 +110,3 @@ def print_log(record: Mapping[str, Any], *, width: int = 16) -> None:
     extra = "".join(f" {key}={value}" for key, value in record.get("fields", {}).items())
     line = Text(record["at"][11:23] + " ", style="bright_black") + Text(f"{record['workload']:<{width}} ", style="cyan")
     console().print(line + Text(record["message"] + extra, style=style), soft_wrap=True)
-
-
-def edge_troubles(edge: Mapping[str, Any]) -> str:
-    """What stands in the way of an edge's calls, in words; empty for nothing."""
-    found = [say("breaker open")] if edge["breaker_open"] else []
-    if edge["overflow_rate"]:
-        found.append(say("{rate}/s turned away", rate=f"{edge['overflow_rate']:,.1f}"))
-    if edge["ejected"]:
-        found.append(say("{count} of {hosts} replicas left out", count=edge["ejected"], hosts=edge["hosts"]))
-    if edge["retry_rate"]:
-        found.append(say("{rate}/s retried", rate=f"{edge['retry_rate']:,.1f}"))
-    if edge["limited_rate"]:
-        found.append(say("{rate}/s answered 429", rate=f"{edge['limited_rate']:,.1f}"))
-    if edge["timeout_rate"]:
-        found.append(say("{rate}/s timed out", rate=f"{edge['timeout_rate']:,.1f}"))
-    return ", ".join(found)

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from aiculturekit.control import phrases
 from aiculturekit.language import say
 
 ERRORS_TOO_MANY = 0.01
@@ -86,6 +87,43 @@ def of_app(
         say("Serving, all is well"),
         say("{count} workloads ready", count=len([r for r in workloads if r["kind"] != "resource"])),
     )
+
+
+def of_traffic(
+    app: str, services: Sequence[Mapping[str, Any]], edges: Sequence[Mapping[str, Any]], refusals: Sequence[Any]
+) -> Answer:
+    """What the traffic page opens with: failures made on purpose first, then what is not let through, then how it is split."""
+    faults = [(service["name"], fault) for service in services for fault in service["faults"]]
+    if faults:
+        name, fault = faults[0]
+        return Answer(
+            "warn", say("Failures are made on purpose"), f"{name}: {fault}", f"#rules-{name}", say("See the rules")
+        )
+    held = [edge for edge in edges if edge["breaker_open"] or edge["ejected"]]
+    if held:
+        edge = max(held, key=lambda one: (one["breaker_open"], one["ejected"]))
+        detail = f"{edge['source']} → {edge['target']}: {', '.join(phrases.troubles(edge))}"
+        return Answer("warn", say("A breaker holds calls back"), detail, "#calls", say("See the calls"))
+    refused = [one for one in refusals if not one.get("allowed")]
+    if refused:
+        detail = say("{count} calls are refused: nothing in the file allows them.", count=len(refused))
+        return Answer("warn", say("Traffic"), detail, "#refused", say("See what would allow them"))
+    split = [service["name"] for service in services if len(service["versions"]) > 1]
+    if split:
+        return Answer("ok", say("Traffic"), say("{name} is split between versions.", name=", ".join(split)))
+    return Answer("ok", say("Traffic"), say("Every service has one version, and every call is allowed."))
+
+
+def shares(edges: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], float]:
+    """(service, version) -> its share of the service's requests; nothing for a service that was not called."""
+    rates: dict[tuple[str, str], float] = {}
+    for edge in edges:
+        key = (edge["target"], edge["version"])
+        rates[key] = rates.get(key, 0.0) + edge["rate"]
+    totals: dict[str, float] = {}
+    for (service, _), rate in rates.items():
+        totals[service] = totals.get(service, 0.0) + rate
+    return {key: rate / totals[key[0]] for key, rate in rates.items() if totals[key[0]] > 0}
 
 
 def figures(workloads: Sequence[Mapping[str, Any]], edges: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ WIDTH, HEIGHT, GAP_X, GAP_Y, MARGIN = 168, 56, 64, 20, 16
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Drawing:
-    """`nodes` with x, y (left top corner) and `edges` with an SVG path; `width` and `height` of the whole."""
+    """`nodes` with x, y (left top corner) and `edges` with an SVG path and the middle of it; `width` and `height` of the whole."""
 
     width: int
     height: int
@@ -42,7 +42,7 @@ def drawing(graph: Mapping[str, Any]) -> Drawing:
         width=2 * MARGIN + len(columns) * WIDTH + max(0, len(columns) - 1) * GAP_X,
         height=2 * MARGIN + tallest * HEIGHT + max(0, tallest - 1) * GAP_Y,
         nodes=tuple({**node, "x": places[node["id"]][0], "y": places[node["id"]][1]} for node in nodes),
-        edges=tuple({**edge, "d": _curve(places[edge["source"]], places[edge["target"]])} for edge in edges),
+        edges=tuple({**edge, **_line(places[edge["source"]], places[edge["target"]])} for edge in edges),
     )
 
 
@@ -106,6 +106,14 @@ def _centre(name: str, position: Mapping[str, int], links: Sequence[tuple[str, s
     near = [position[a] for a, b in links if b == name and a in position]
     near += [position[b] for a, b in links if a == name and b in position]
     return sum(near) / len(near) if near else len(position) / 2
+
+
+def _line(source: tuple[int, int], target: tuple[int, int]) -> dict[str, Any]:
+    """The path, and the spot beside which what is the matter with it is written."""
+    forward = target[0] > source[0]
+    x = (source[0] + WIDTH + target[0]) // 2
+    y = (source[1] + target[1] + HEIGHT) // 2 if forward else max(source[1], target[1]) + HEIGHT + GAP_Y // 2
+    return {"d": _curve(source, target), "mark_x": x, "mark_y": y}
 
 
 def _curve(source: tuple[int, int], target: tuple[int, int]) -> str:

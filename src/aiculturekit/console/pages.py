@@ -52,17 +52,26 @@ class Views(Protocol):
     async def targets(self) -> list[Json]: ...
 
 
+class Flows(Protocol):
+    """How the calls flow."""
+
+    async def edges(self, app: str, *, seconds: float | None = None) -> list[Json]: ...
+
+    async def advice(self, app: str, *, window: float = ...) -> Json: ...
+
+
 def router(
     views: Views,
     *,
     sessions: Sessions,
     refusals: Callable[[str | None], list[Json]],
+    flows: Flows,
     identities: Callable[[], list[Json]] = list,
 ) -> APIRouter:
     """The console under /. Without a session every page says how to start one."""
     routes = APIRouter(include_in_schema=False)
     _doors(routes, sessions)
-    _Pages(views, sessions, refusals, identities).add_to(routes)
+    _Pages(views, sessions, refusals, flows, identities).add_to(routes)
     return routes
 
 
@@ -102,9 +111,11 @@ class _Pages:
         views: Views,
         sessions: Sessions,
         refusals: Callable[[str | None], list[Json]],
+        flows: Flows,
         identities: Callable[[], list[Json]],
     ) -> None:
-        self._views, self._sessions, self._refusals, self._identities = views, sessions, refusals, identities
+        self._views, self._sessions, self._refusals, self._flows = views, sessions, refusals, flows
+        self._identities = identities
 
     def add_to(self, routes: APIRouter) -> None:
         for path, page in (
@@ -181,6 +192,9 @@ class _Pages:
             "services": details,
             "edges": graph["edges"],
             "refusals": self._refusals(app),
+            "shares": answers.shares(await self._flows.edges(app, seconds=60)),
+            "advice": await self._flows.advice(app),
+            "answer": answers.of_traffic(app, details, graph["edges"], self._refusals(app)),
         }
 
     async def workload(self, request: Request) -> tuple[str, Json]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from aiculturekit import language
+from aiculturekit.control import phrases
 from aiculturekit.language import say
 
 FOLDER = Path(__file__).parent
@@ -32,10 +33,10 @@ def _templates() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"say": say, "static": static_url}
+    environment.globals |= {"say": say, "static": static_url, "trouble_words": phrases.trouble_words}
     environment.filters |= {
         "ago": ago, "clock": clock, "number": number, "percent": percent, "ms": milliseconds, "bytes": size, "state": state,
-        "left": left,
+        "left": left, "troubles": phrases.troubles,
     }  # fmt: skip
     return environment
 

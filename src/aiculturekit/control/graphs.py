@@ -30,9 +30,16 @@ def graph(
     the documents grant, with the figures of the calls made over it."""
     split = _split(documents)
     places = _places(documents, split)
+    protocols = {d.name: d.body.get("protocol", "http") for d in documents if d.kind == "access"}
     live = {(edge.source, edge.target, edge.version): edge for edge in edges}
     calls = [
-        _edge(places[caller][0][0], target, edge=live.get((caller, called, version)), version=version)
+        _edge(
+            places[caller][0][0],
+            target,
+            edge=live.get((caller, called, version)) or live.get((caller, called, "")),
+            version=version,
+            protocol=protocols.get(called, "http"),
+        )
         for caller, called in _calls(documents)
         for target, version in places.get(called, [])
         if caller in places
@@ -69,10 +76,10 @@ def _calls(documents: Sequence[Document]) -> list[tuple[str, str]]:
     return [(caller, d.name) for d in documents if d.kind == "access" for caller in d.body["callers"]]
 
 
-def _edge(source: str, target: str, *, edge: Edge | None, version: str) -> dict[str, Any]:
+def _edge(source: str, target: str, *, edge: Edge | None, version: str, protocol: str = "") -> dict[str, Any]:
     numbers = dataclasses.asdict(edge or _SILENT) | {"source": source, "target": target, "version": version}
     del numbers["app"]
-    return numbers | {"mtls": bool(version)}
+    return numbers | {"mtls": bool(version), "protocol": protocol}
 
 
 def _nodes(

@@ -68,7 +68,8 @@ def _of(rules: Body) -> Iterator[tuple[str, str]]:
 def _retries(value: Body) -> str:
     if not value["attempts"]:
         return ""
-    text = say("up to {count} retries", count=value["attempts"])
+    count = value["attempts"]
+    text = say("one retry") if count == 1 else say("up to {count} retries", count=count)
     if value["on"] != _UNSENT:
         text += " " + say("on {what}", what=value["on"].replace(",", ", "))
     if value.get("per_try"):
@@ -87,7 +88,7 @@ def _breaker(value: Body) -> str:
         count = value["consecutive"]
         parts.append(say("a replica with {count} errors in a row is left out for {time}", count=count, time=over))
     if value.get("max_requests"):
-        parts.append(say("at most {count} requests in flight", count=value["max_requests"]))
+        parts.append(say("at most {count} in flight", count=value["max_requests"]))
     if value.get("max_connections"):
         parts.append(say("at most {count} connections", count=value["max_connections"]))
     return "; ".join(parts)
@@ -100,7 +101,8 @@ def _limits(listed: list[Body]) -> str:
 def _limit(value: Body) -> str:
     known = {"all": "", "client": say("each client"), "caller": say("each caller")}
     by = known[value["by"]] if value["by"] in known else say("each {what}", what=value["by"])
-    return f"{value['requests']}/{seconds(value['per'])} {by}".rstrip()
+    per = seconds(value["per"])
+    return f"{value['requests']}/{per[1:] if per in ('1s', '1m', '1h', '1d') else per} {by}".rstrip()
 
 
 def _mirror(value: Body) -> str:
@@ -110,9 +112,9 @@ def _mirror(value: Body) -> str:
 def _fault(value: Body) -> str:
     does = []
     if value.get("delay"):
-        does.append(say("waits {time}", time=seconds(value["delay"])))
+        does.append(say("wait {time}", time=seconds(value["delay"])))
     if value.get("abort"):
-        does.append(say("answers {status}", status=value["abort"]))
+        does.append(say("answer {status}", status=value["abort"]))
     text = f"{_share(value['share'])} {', '.join(does)}"
     return text + (f" ({matched(value['when'])})" if value.get("when") else "")
 
@@ -172,3 +174,28 @@ def seconds(value: float) -> str:
 
 def _share(value: float) -> str:
     return f"{value:g}%"
+
+
+def trouble_words() -> dict[str, str]:
+    """What can be the matter with an edge: figure -> words, in which # stands for its number (## for that of all replicas)."""
+    return {
+        "breaker_open": say("breaker open"),
+        "overflow_rate": say("{rate}/s turned away", rate="#"),
+        "ejected": say("{count} of {hosts} replicas left out", count="#", hosts="##"),
+        "retry_rate": say("{rate}/s retried", rate="#"),
+        "limited_rate": say("{rate}/s answered 429", rate="#"),
+        "timeout_rate": say("{rate}/s timed out", rate="#"),
+    }
+
+
+def troubles(edge: Body) -> list[str]:
+    """What stands in the way of an edge's calls."""
+    return [
+        words.replace("##", str(edge["hosts"])).replace("#", _count(edge[figure]))
+        for figure, words in trouble_words().items()
+        if edge[figure]
+    ]
+
+
+def _count(value: float) -> str:
+    return f"{value:,.1f}" if isinstance(value, float) else str(value)

@@ -44,8 +44,6 @@ READ = (
     *(f"circuit_breakers.default.{name}" for name in (*_OPEN, "remaining_rq")),
 )  # fmt: skip
 """What is read of an outbound cluster."""
-UNLIMITED = 65536
-"""What may be in flight where no breaker says otherwise: no limit that anybody set."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -156,7 +154,7 @@ def _edge(place: Place, cluster: str, now: Sample, grown: Growth, total: Growth,
     app, _, target, version = place
     p50, p95, p99 = percentiles(grown.bins, [0.5, 0.95, 0.99])
     inner = f"in/{app}/{target}/{version}"
-    remaining = now.counts.get(f"{cluster}.circuit_breakers.default.remaining_rq")
+    remaining = now.counts.get(f"{inner}.circuit_breakers.default.remaining_rq")
     return Edge(
         *place,
         rate=_per(grown.requests, seconds),
@@ -177,7 +175,7 @@ def _edge(place: Place, cluster: str, now: Sample, grown: Growth, total: Growth,
         overflows=total.overflows,
         timeouts=total.timeouts,
         breaker_open=any(_is_open(one, now) for one in (cluster, inner)),
-        remaining=None if remaining is None or remaining >= UNLIMITED / 2 else remaining,
+        remaining=remaining,
         connections=now.counts.get(f"{cluster}.upstream_cx_active", 0),
         received_rate=_per(grown.received, seconds),
         sent_rate=_per(grown.sent, seconds),

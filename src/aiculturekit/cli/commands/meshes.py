@@ -157,9 +157,15 @@ def _row(edge: Mapping[str, Any]) -> dict[str, Any]:
         "rate": edge["rate"],
         "errors": f"{edge['error_rate']:.2%}",
         "times": _times(edge) if is_http else f"{(edge['received_rate'] + edge['sent_rate']) / 1000:,.1f} kB/s",
-        "tls": {"proven": say("proven"), "failing": say("failing"), "unused": say("not used yet")}[edge["tls"]],
-        "reason": outputs.edge_troubles(edge),
+        "tls": {"proven": say("verified"), "failing": say("failing"), "unused": say("not used yet")}[edge["tls"]],
+        "reason": _troubles(edge),
     }
+
+
+def _troubles(edge: Mapping[str, Any]) -> str:
+    from aiculturekit.control import phrases
+
+    return ", ".join(phrases.troubles(edge))
 
 
 def _times(edge: Mapping[str, Any]) -> str | None:

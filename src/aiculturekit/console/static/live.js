@@ -7,6 +7,27 @@ const milliseconds = (value) => (value === null || value === undefined ? "–" :
 const percent = (value) => `${((value ?? 0) * 100).toFixed(2)}%`;
 const set = (node, text) => { if (node && node.textContent !== text) node.textContent = text; };
 
+// What is the matter with an edge, in the words that the page brought along.
+function troubles(edge, words) {
+  return Object.entries(words).filter(([figure]) => edge[figure]).map(([figure, text]) =>
+    text.replace("##", edge.hosts).replace("#", figure.endsWith("_rate") ? edge[figure].toFixed(1) : edge[figure]));
+}
+
+function showLine(svg, path, mark, edge, words) {
+  const held = edge.breaker_open || edge.ejected > 0;
+  const classes = { busy: edge.rate > 0, w2: edge.rate >= 10 && edge.rate < 100, w3: edge.rate >= 100, held, bad: !held && edge.error_rate > 0.01 };
+  for (const [name, on] of Object.entries(classes)) path?.classList.toggle(name, on);
+  const figures = [`${number(edge.rate)}/s`, percent(edge.error_rate), ...["p50", "p95", "p99"].map((name) => `${name} ${milliseconds(edge[`${name}_ms`])}`)];
+  if (edge.mtls) set(path?.querySelector("title"), `${edge.source} → ${edge.target}: ${[...figures, ...troubles(edge, words)].join(", ")}`);
+  set(mark, edge.breaker_open ? svg.dataset.open : edge.ejected ? `⊘ ${edge.ejected}/${edge.hosts}` : "");
+}
+
+function showRow(row, edge, words) {
+  const times = edge.protocol === "tcp" ? [] : [edge.p50_ms, edge.p95_ms, edge.p99_ms].map(milliseconds);
+  [number(edge.rate), percent(edge.error_rate), ...times].forEach((text, at) => set(row.cells[at + 2], text));
+  set(row.querySelector(".trouble"), troubles(edge, words).join(", ") || "–");
+}
+
 function showGraph(graph) {
   const svg = document.getElementById("graph");
   const entering = graph.edges.filter((edge) => edge.source === "ingress");
@@ -16,12 +37,13 @@ function showGraph(graph) {
   const slow = entering.map((edge) => edge.p95_ms).filter((value) => value !== null);
   set(document.getElementById("tile-p95"), milliseconds(slow.length ? Math.max(...slow) : null));
   if (svg && shape(graph) !== svg.dataset.nodes + "|" + svg.dataset.edges.trim()) return redraw();
+  const table = document.getElementById("edges");
+  const words = JSON.parse((svg ?? table)?.dataset.words ?? "{}");
   for (const edge of graph.edges) {
-    const path = svg?.querySelector(`[data-edge="${edge.source}>${edge.target}"]`);
-    path?.classList.toggle("busy", edge.rate > 0);
-    path?.classList.toggle("bad", edge.error_rate > 0.01);
-    const row = document.querySelector(`#edges [data-edge="${edge.source}>${edge.target}"]`);
-    [number(edge.rate), percent(edge.error_rate), ...[edge.p50_ms, edge.p95_ms, edge.p99_ms].map(milliseconds), `${edge.ejected}`].forEach((text, at) => set(row?.cells[at + 2], text));
+    const name = `${edge.source}>${edge.target}`;
+    if (svg) showLine(svg, svg.querySelector(`[data-edge="${name}"]`), svg.querySelector(`[data-mark="${name}"]`), edge, words);
+    const row = table?.querySelector(`[data-edge="${name}"]`);
+    if (row && edge.mtls) showRow(row, edge, words);
   }
   for (const node of graph.nodes) {
     if (node.kind !== "service" || node.state !== "ready") continue;
@@ -56,6 +78,10 @@ export function listen() {
   const source = new EventSource(`/api/v1/events${app ? `?app=${encodeURIComponent(app)}` : ""}`);
   source.onopen = () => set(status, "");
   source.onerror = () => set(status, status.dataset.lost);
-  source.addEventListener("graph", (event) => showGraph(JSON.parse(event.data).graph));
+  source.addEventListener("graph", (event) => {
+    const { graph } = JSON.parse(event.data);
+    showGraph(graph);
+    document.dispatchEvent(new CustomEvent("graph", { detail: graph }));
+  });
   for (const kind of ["changed", "change", "refusal"]) source.addEventListener(kind, soon);
 }

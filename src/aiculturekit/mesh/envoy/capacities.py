@@ -37,7 +37,7 @@ def replicas(service: Service) -> dict[str, Any]:
     are; what comes then is refused at once."""
     breaker, found = service.traffic.breaker, dict[str, Any]()
     if breaker and breaker.max_requests is not None:
-        found["max_requests"] = breaker.max_requests
+        found |= {"max_requests": breaker.max_requests, "track_remaining": True}
     if breaker and breaker.max_connections is not None:
         found["max_connections"] = breaker.max_connections
         if service.protocol == "http":
