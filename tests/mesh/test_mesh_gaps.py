@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from aiculturekit.mesh import gateway_api, linkerd
 from aiculturekit.mesh.features import node
-from aiculturekit.mesh.gateway_api import precedence
+from aiculturekit.mesh.gateway_api import matches, precedence
 from aiculturekit.mesh.linkerd import notes, permissions
 from aiculturekit.mesh.manifests import duration
 from aiculturekit.mesh.nodes import Caller, Egress, Node, Service, Version
@@ -109,6 +111,9 @@ def test_the_name_of_a_versions_service_must_be_free() -> None:
         Route(prefix("/a"), redirect=Redirect("/b?c=1")),
         Route(Match(path=Pattern(regex="/a.*")), rewrite=Rewrite(path="/b")),
         Route(prefix("/a"), rewrite=Rewrite(host="b:80")),
+        Route(prefix("/ä"), version="v1"),
+        Route(Match(path=Pattern(exact="/a/../b")), version="v1"),
+        Route(Match(query={"a b": Pattern(exact="1")}), version="v1"),
         Route(Match(method="PURGE"), version="v1"),
         Route(Match(cookie={"a": Pattern(exact="1"), "b": Pattern(exact="1")}), version="v1"),
         Route(Match(cookie={"a": Pattern(exact="1")}, header={"Cookie": Pattern(exact="1")}), version="v1"),
@@ -116,6 +121,31 @@ def test_the_name_of_a_versions_service_must_be_free() -> None:
 )
 def test_values_that_a_route_cannot_carry(route: Route) -> None:
     assert len(gateway_api.gaps(routed(route))) == 1
+
+
+def test_regular_expressions_are_for_the_whole_text() -> None:
+    def made(pattern: Pattern) -> str:
+        (found,) = matches.compiled(Match(header={"x": pattern}))["headers"]
+        return str(found["value"])
+
+    assert made(Pattern(regex="a|ab")) == "^(?:a|ab)$"
+    assert made(Pattern(regex="^a+$")) == "^a+$"
+    assert made(Pattern(prefix="a.b")) == r"^a\.b.*$"
+    assert made(Pattern(present=True)) == "^.*$"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "fits", "fails"),
+    [
+        (Pattern(exact="b"), ["g=b", "a=1; g=b", "g=b; z=1", "a=1;g=b;z=2"], ["xg=b", "g=bc", "a=g=b", "g=c"]),
+        (Pattern(prefix="b"), ["g=b", "g=bc; z=1"], ["g=cb", "a=b"]),
+        (Pattern(regex="b|c"), ["g=c", "a=1; g=b"], ["g=bc", "g=d"]),
+        (Pattern(present=True), ["g=", "a=1; g=x; z=1"], ["gg=1", "a=g"]),
+    ],
+)
+def test_a_cookie_is_found_among_others(pattern: Pattern, fits: list[str], fails: list[str]) -> None:
+    (found,) = matches.compiled(Match(cookie={"g": pattern}))["headers"]
+    assert [text for text in [*fits, *fails] if re.fullmatch(found["value"], text)] == fits
 
 
 def test_an_origin_for_any_one_subdomain_is_not_one_for_any_number() -> None:

@@ -46,10 +46,22 @@ def mistakes(document: Mapping[str, Any], definitions: tuple[Definition, ...]) -
         if (spec["group"], spec["names"]["kind"]) == (group, document["kind"]):
             for one in spec["versions"]:
                 if one["name"] == version and one["served"]:
-                    schema = _strict(one["schema"]["openAPIV3Schema"])
-                    found = jsonschema.Draft202012Validator(schema).iter_errors(dict(document))
+                    found = _validator(f"{group}/{version}/{document['kind']}", definition, one).iter_errors(
+                        dict(document)
+                    )
                     return [f"{'.'.join(map(str, error.absolute_path))}: {error.message}" for error in found]
     return [f"{document['apiVersion']} {document['kind']} is not defined"]
+
+
+_VALIDATORS: dict[tuple[str, int], jsonschema.Draft202012Validator] = {}
+
+
+def _validator(name: str, definition: Definition, version: Mapping[str, Any]) -> jsonschema.Draft202012Validator:
+    """Made once for each version of a definition, which lives as long as the tests."""
+    key = name, id(definition)
+    if key not in _VALIDATORS:
+        _VALIDATORS[key] = jsonschema.Draft202012Validator(_strict(version["schema"]["openAPIV3Schema"]))
+    return _VALIDATORS[key]
 
 
 def _strict(schema: Any) -> Any:

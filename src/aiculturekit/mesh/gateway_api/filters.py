@@ -41,9 +41,9 @@ def edits(headers: tuple[Headers, ...]) -> list[Filter]:
 def _changes(listed: list[Edits]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for way in ("set", "add"):
-        merged = {name: value for one in listed for name, value in getattr(one, way).items()}
+        merged = {name.lower(): (name, value) for one in listed for name, value in getattr(one, way).items()}
         if merged:
-            found[way] = [{"name": name, "value": value} for name, value in merged.items()]
+            found[way] = [{"name": name, "value": value} for name, value in merged.values()]
     if removed := list(dict.fromkeys(name for one in listed for name in one.remove)):
         found["remove"] = removed
     return found

@@ -117,7 +117,11 @@ def _cors(rules: Cors) -> Answer:
 
 
 MATCHES: Answers = {
+    "public": matches.problem_with_path,
+    "match.path exact": matches.problem_with_path,
+    "match.path prefix": matches.problem_with_path,
     "match.method": matches.problem_with_method,
+    "match.query": lambda value: matches.problem_with_query(value[1]),
     "match.cookie": lambda value: matches.problem_with_cookies(*value),
     "match.claim": _absent,
 }

@@ -1,10 +1,12 @@
 """A Match as an HTTPRoute says it. Pure.
 
-Cookies are compared within the `cookie` header, which a route can name once; `prefix` and `present` are regular expressions there.
+Cookies are compared within the `cookie` header, which a route can name once; `prefix` and `present` are regular expressions there. Those
+are anchored: some implementations look for a part, and Linkerd takes the first of several alternatives that fits, not the longest.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +14,10 @@ from aiculturekit.language import say
 from aiculturekit.mesh.manifests import escaped
 from aiculturekit.mesh.rules import Match, Pattern
 
+_PATH = re.compile(r"/(?:[-A-Za-z0-9/._~!$&'()*+,;=:@]|%[0-9a-fA-F]{2})*")
+_UNCLEAR = re.compile(r"//|/\.{1,2}(/|$)|%2[fF]")
+_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+\-.^_`|~]{1,256}")
+"""What the Gateway API takes as a path, and as the name of a header or a query parameter."""
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH")
 
 
@@ -34,14 +40,18 @@ def path(pattern: Pattern | None) -> dict[str, str]:
     if pattern.exact is not None:
         return {"type": "Exact", "value": pattern.exact}
     if pattern.regex is not None:
-        return {"type": "RegularExpression", "value": pattern.regex}
+        return {"type": "RegularExpression", "value": _anchored(pattern.regex)}
     return {"type": "PathPrefix", "value": pattern.prefix or "/"}
 
 
 def _named(name: str, pattern: Pattern) -> dict[str, str]:
     if pattern.exact is not None:
         return {"type": "Exact", "name": name, "value": pattern.exact}
-    return {"type": "RegularExpression", "name": name, "value": _regex(pattern)}
+    return {"type": "RegularExpression", "name": name, "value": _anchored(_regex(pattern))}
+
+
+def _anchored(regex: str) -> str:
+    return f"^(?:{regex})$" if "|" in regex else f"^{regex.removeprefix('^').removesuffix('$')}$"
 
 
 def _regex(pattern: Pattern) -> str:
@@ -68,6 +78,18 @@ def problem_with_cookies(match: Match, cookies: Mapping[str, Pattern]) -> str | 
     if len(cookies) > 1 or any(name.lower() == "cookie" for name in match.header):
         return say("a route compares each header once, so one cookie at most")
     return None
+
+
+def problem_with_path(path: Pattern | str) -> str | None:
+    text = path if isinstance(path, str) else path.exact if path.exact is not None else path.prefix
+    if text is not None and (not _PATH.fullmatch(text) or _UNCLEAR.search(text)):
+        return say("{path} is not a path that it takes: write other characters as %XX", path=repr(text[:60]))
+    return None
+
+
+def problem_with_query(patterns: Mapping[str, Pattern]) -> str | None:
+    unfit = [name for name in patterns if not _NAME.fullmatch(name)]
+    return say("{name} is not a name that it takes for a query parameter", name=repr(unfit[0][:60])) if unfit else None
 
 
 def problem_with_method(method: str) -> str | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from aiculturekit.language import say
 from aiculturekit.mesh import uses
-from aiculturekit.mesh.gateway_api import precedence
+from aiculturekit.mesh.gateway_api import matches, precedence
 from aiculturekit.mesh.gateway_api.gaps import MATCHES, Answer, Answers, collisions, orders, redirect, unsaid
 from aiculturekit.mesh.linkerd import notes, permissions, routes
 from aiculturekit.mesh.nodes import INGRESS, Egress, Node, Service
@@ -88,13 +88,19 @@ def _limit(value: tuple[tuple[Limit, ...], Limit]) -> Answer:
 
 
 def _operations(value: tuple[Service, Any]) -> Answer:
-    service, _ = value
+    service, listed = value
     if service.protocol == "tcp":
         return say("a tcp service has no methods and paths")
     if INGRESS in service.callers:
         return say(
             "{service} is public, so open to every address: callers can't be held to a part", service=service.name
         )
+    for method, path in listed:
+        exact = path if not path.endswith("*") else ""
+        if unfit := matches.problem_with_method(method or "GET") or (
+            matches.problem_with_path(exact) if exact else None
+        ):
+            return unfit
     if not permissions.is_clear(service):
         return say("operations of different callers overlap; give them the same paths, or paths apart")
     return None
