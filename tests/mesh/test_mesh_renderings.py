@@ -13,9 +13,9 @@ import yaml
 
 from aiculturekit.mesh import features, gateway_api, linkerd, uses
 from aiculturekit.mesh.features import FEATURES, Feature
-from aiculturekit.mesh.nodes import Node
+from aiculturekit.mesh.nodes import Caller, Node, Service, Version
 from aiculturekit.mesh.rendering import Manifest, Place, Renderer
-from aiculturekit.mesh.rules import Traffic
+from aiculturekit.mesh.rules import Access, Breaker, Match, Retries, Route, Traffic
 from tests.servers import crds
 
 FOLDER = Path(__file__).parent / "renderings"
@@ -140,3 +140,25 @@ def test_a_renderer_that_forgets_a_feature_has_a_gap_there() -> None:
 @pytest.mark.parametrize("mesh", RENDERERS)
 def test_nothing_is_forgotten(mesh: str) -> None:
     assert features.silent(RENDERERS[mesh]) == frozenset()
+
+
+VALUES: dict[type, set[str]] = {
+    Service: {"app", "name", "versions", "callers", "operations", "traffic", "access", "protocol"},
+    Version: {"name", "port", "weight", "match"},
+    Caller: {"app", "name", "proxy", "needs", "remotes"},
+    Traffic: {
+        "timeout", "retries", "breaker", "limit", "balance", "sticky", "mirror", "fault", "headers", "cors", "compress", "max_body",
+        "routes",
+    },
+    Route: {"match", "redirect", "rewrite", "version", "timeout", "retries", "limit", "mirror", "fault", "headers"},
+    Match: {"path", "method", "header", "cookie", "query", "claim"},
+    Retries: {"attempts", "on", "per_try", "budget"},
+    Breaker: {"errors", "consecutive", "over", "max_requests", "max_connections"},
+    Access: {"audit", "jwt", "check", "foreign"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: value.__name__)
+def test_what_a_node_can_state_is_known_to_uses(value: type) -> None:
+    """A new field is lost on every mesh for a cluster until `uses` names it and `features` has a node with it: add it there, then here."""
+    assert {field.name for field in dataclasses.fields(value)} == VALUES[value]

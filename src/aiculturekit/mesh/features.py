@@ -8,7 +8,7 @@ from typing import Any
 
 from aiculturekit.language import say
 from aiculturekit.mesh import uses
-from aiculturekit.mesh.nodes import INGRESS, Caller, Egress, Entry, Node, Service, Version
+from aiculturekit.mesh.nodes import INGRESS, Caller, Egress, Entry, Gateway, Neighbour, Node, Remote, Service, Version
 from aiculturekit.mesh.rendering import Gap, Place, Renderer
 from aiculturekit.mesh.rules import (
     Access,
@@ -117,7 +117,8 @@ def _without(given: Node) -> Node:
         )
         for service in given.services
     )
-    return dataclasses.replace(given, services=plain, egresses=())
+    callers = tuple(dataclasses.replace(caller, remotes={}) for caller in given.callers)
+    return dataclasses.replace(given, services=plain, callers=callers, egresses=())
 
 
 def node(
@@ -145,6 +146,22 @@ def _outside() -> Node:
         callers=(Caller(APP, CALLER, 9100),),
         egresses=(Egress(APP, CALLER, "https", "api.example.com", 443),),
     )
+
+
+def _far() -> Node:
+    """A node that shares trust with another, and needs a service of it."""
+    far = Remote("other.example", APP, "pay")
+    return dataclasses.replace(
+        node(),
+        callers=(Caller(APP, CALLER, 9100, {SERVICE: 9200}, {far: 9300}),),
+        neighbours=(Neighbour("other.example", "192.0.2.1", 15443),),
+    )
+
+
+def _entered() -> Node:
+    foreign = Access(foreign=("spiffe://other.example/ns/shop/sa/pay",))
+    here = Gateway("192.0.2.2", 15443)
+    return dataclasses.replace(node(access=foreign), neighbours=(Neighbour("other.example"),), gateway=here)
 
 
 def _traffic(versions: tuple[Version, ...] = _ONE, **rules: Any) -> Node:
@@ -181,6 +198,7 @@ _ROWS: Mapping[str, Node] = {
     "needs": node(),
     "needs operations": node(callers=("reader", CALLER), operations={"reader": (("GET", ""), ("HEAD", ""))}),
     "needs external": _outside(),
+    "needs mesh": _far(),
     "public": node(public="/orders"),
     "protocol http2": node(protocol="http2"),
     "protocol tcp": node(protocol="tcp", versions=_TWO),
@@ -240,6 +258,7 @@ _ROWS: Mapping[str, Node] = {
     "traffic.routes.headers response": _route(headers=Headers(response=Edits({"x-a": "1"}))),
     "access.audit": node(access=Access(audit=True)),
     "access.jwt": _guarded(jwt=(_JWT,)),
+    "access.foreign": _entered(),
     "access.check": _guarded(check=Check("http://auth.example/check")),
 }
 

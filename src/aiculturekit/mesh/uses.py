@@ -31,10 +31,13 @@ def of(node: Node) -> Iterator[Use]:
     for service in node.services:
         for key, feature, value in _of_service(service):
             yield Use(service.app, service.name, key, feature, value)
-        for caller, operations in service.operations.items():
-            yield Use(service.app, caller, "needs", "needs operations", (service, operations))
+        for name, operations in service.operations.items():
+            yield Use(service.app, name, "needs", "needs operations", (service, operations))
     for egress in node.egresses:
         yield Use(egress.app, egress.caller, "needs", "needs external", egress)
+    for caller in node.callers:
+        for remote in caller.remotes:
+            yield Use(caller.app, caller.name, "needs", "needs mesh", remote)
     for entry in node.entries:
         yield Use(entry.app, entry.service, "public", "public", entry.prefix)
 
@@ -85,6 +88,8 @@ def _of_access(service: Service) -> Found:
         yield f"access.jwt.{at}", "access.jwt", jwt
     if service.access.check:
         yield "access.check", "access.check", service.access.check
+    if service.access.foreign:
+        yield "access.foreign", "access.foreign", service.access.foreign
 
 
 def _of_route(key: str, route: Route) -> Found:

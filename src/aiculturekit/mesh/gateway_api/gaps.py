@@ -86,6 +86,7 @@ def _never(reason: Callable[[], str]) -> Callable[[Any], Answer]:
 
 
 _experimental = _never(lambda: say("only the experimental channel of the Gateway API has it"))
+_other_root = _never(lambda: say("trust in the roots of another mesh is the cluster's part, not an object's"))
 _absent = _never(lambda: say("the Gateway API has no word for it"))
 _by_pod = _never(lambda: say("network policies know pods and ports, not methods and paths"))
 
@@ -131,6 +132,7 @@ _ANSWERS: Answers = {
     **MATCHES,
     "needs operations": _by_pod,
     "needs external": _never(lambda: say("there is no rule for what lies outside: every address could be reached")),
+    "needs mesh": _other_root,
     "traffic.retries": _experimental,
     "traffic.breaker.errors": _absent,
     "traffic.breaker.consecutive": _absent,
@@ -157,5 +159,6 @@ _ANSWERS: Answers = {
     "traffic.routes.rewrite host": _rewrite_host,
     "access.audit": _absent,
     "access.jwt": _absent,
+    "access.foreign": _other_root,
     "access.check": _experimental,
 }

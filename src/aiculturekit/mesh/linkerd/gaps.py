@@ -60,6 +60,7 @@ def _never(reason: Callable[[], str]) -> Callable[[Any], Answer]:
     return lambda value: reason()
 
 
+_other_root = _never(lambda: say("trust in the roots of another mesh is the cluster's part, not an object's"))
 _absent = _never(lambda: say("Linkerd has no word for it"))
 _refused = _never(lambda: say("Linkerd's policy controller refuses this filter"))
 _ewma = _never(lambda: say("Linkerd always chooses by how fast replicas answer (EWMA)"))
@@ -116,6 +117,7 @@ _ANSWERS: Answers = {
     **MATCHES,
     "needs operations": _operations,
     "needs external": _outside,
+    "needs mesh": _other_root,
     "traffic.retries.on": _retried_on,
     "traffic.retries.per_try": _per_try,
     "traffic.retries.budget": _absent,
@@ -144,5 +146,6 @@ _ANSWERS: Answers = {
     "traffic.routes.rewrite path": _refused,
     "traffic.routes.rewrite host": _refused,
     "access.jwt": _absent,
+    "access.foreign": _other_root,
     "access.check": _absent,
 }
