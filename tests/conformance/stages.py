@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
+import textwrap
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from aiculturekit.mesh.nodes import Node
 from aiculturekit.plan import resources
@@ -26,11 +26,21 @@ PORTS = {"v1-1": 9001, "v1-2": 9002, "v2-1": 9003}
 """Replica -> its port on the loopback."""
 
 
+_FIXED = """app: shop
+services:
+  web: {run: x, needs: NEEDS}
+  other: {run: x}
+  api:
+    run: x
+"""
+_USUAL = {"public": "/", "versions": "{v1: {}, v2: {weight: 0}}"}
+
+
 def application(api: str, web: str = "") -> str:
-    """The application file with these keys of `api` and these needs of `web` (YAML)."""
-    mine = {"run": "x", "public": "/", "versions": {"v1": {}, "v2": {"weight": 0}}} | (yaml.safe_load(api) or {})
-    services = {"web": {"run": "x", "needs": yaml.safe_load(web) or ["api"]}, "other": {"run": "x"}, "api": mine}
-    return yaml.safe_dump({"app": APP, "services": services}, sort_keys=False)
+    """The application file with these keys of `api` and these needs of `web` (YAML, as a user writes it)."""
+    given = api.strip("\n")
+    usual = "".join(f"{key}: {value}\n" for key, value in _USUAL.items() if not re.search(f"^{key}:", given, re.M))
+    return _FIXED.replace("NEEDS", web or "[api]") + textwrap.indent(usual + given, "    ") + "\n"
 
 
 def node(text: str, *, folder: Path) -> Node:

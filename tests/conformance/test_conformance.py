@@ -9,15 +9,14 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import pytest_asyncio
 
-from tests.conformance import cases_routes, cases_tokens, istiods, ours
+from tests.conformance import cases_access, cases_failures, cases_routes, cases_tokens, cases_treatment, istiods, ours
 from tests.conformance.cases import CASES, Case
 from tests.conformance.replicas import Replica
 from tests.conformance.stages import PORTS, Stage
 from tests.servers import istio, networks
 
-MODULES = (cases_routes, cases_tokens)
+MODULES = (cases_routes, cases_failures, cases_treatment, cases_access, cases_tokens)
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(90)]
-Stages = dict[str, Stage]
 
 
 def _missing(why: str) -> None:
@@ -44,27 +43,34 @@ async def replicas(network: None) -> AsyncIterator[dict[str, Replica]]:
         }
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stages(replicas: dict[str, Replica], tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stages]:
-    try:
-        istio.binaries()
-    except istio.Missing as error:
-        _missing(str(error))
-    folders = {name: tmp_path_factory.mktemp(name) for name in ("ours", "istio")}
-    async with (
-        ours.staged(replicas, folder=folders["ours"]) as mine,
-        istiods.staged(replicas, folder=folders["istio"]) as theirs,
-    ):
-        yield {"ours": mine, "istio": theirs}
+MESHES = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in ("ours", "istio")]
+"""In groups, so that two processes can play one stage each (`-n 2 --dist loadgroup`)."""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=MESHES)
+async def stage(
+    request: pytest.FixtureRequest, replicas: dict[str, Replica], tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Stage]:
+    staged = {"ours": ours.staged, "istio": istiods.staged}[request.param]
+    if request.param == "istio":
+        try:
+            istio.binaries()
+        except istio.Missing as error:
+            _missing(str(error))
+    async with staged(replicas, folder=tmp_path_factory.mktemp(request.param)) as stage:
+        yield stage
 
 
 @pytest.mark.parametrize("one", CASES, ids=lambda one: one.name)
-@pytest.mark.parametrize("mesh", ["ours", "istio"])
-async def test_a_rule_means_the_same(mesh: str, one: Case, stages: Stages) -> None:
-    stage = stages[mesh]
+async def test_a_rule_means_the_same(one: Case, stage: Stage) -> None:
     for replica in stage.replicas.values():
         replica.reset()
     for name, text in one.files.items():
         (stage.folder / name).write_text(text)
     await stage.apply(one.text)
     await one.play(stage)
+
+
+def test_every_case_says_what_it_backs() -> None:
+    assert all(one.features for one in CASES)
+    assert len({one.name for one in CASES}) == len(CASES) >= 60

@@ -155,12 +155,17 @@ def _rewrite(rewrite: Rewrite | None, *, matched: Pattern | None) -> Json:
     if rewrite is None:
         return {}
     host = {"host_rewrite_literal": rewrite.host} if rewrite.host else {}
-    return host | ({"regex_rewrite": _path(rewrite.path, matched=matched)} if rewrite.path else {})
+    return host | ({"regex_rewrite": _substituted(rewrite.path, matched=matched)} if rewrite.path else {})
 
 
-def _path(path: str, *, matched: Pattern | None) -> Json:
-    """`path` in place of the prefix that the route declares (which need not be the one that this door matches), whole segments each:
-    /old -> /new, /old/x -> /new/x, and with / as the new one /old/x -> /x."""
+def _substituted(path: str, *, matched: Pattern | None) -> Json:
+    pattern, instead = replaced(path, matched=matched)
+    return {"pattern": {"regex": pattern}, "substitution": instead}
+
+
+def replaced(path: str, *, matched: Pattern | None) -> tuple[str, str]:
+    """(regular expression, substitution): `path` in place of the prefix that the route declares (which need not be the one that this
+    door matches), whole segments each: /old -> /new, /old/x -> /new/x, and with / as the new one /old/x -> /x."""
     new = path.rstrip("/")
     if matched is not None and matched.prefix is None:
         pattern, instead = "^.*$", path
@@ -168,7 +173,7 @@ def _path(path: str, *, matched: Pattern | None) -> Json:
         pattern, instead = f"^{re.escape(prefix)}" + ("" if new else "/*"), new or "/"
     else:
         pattern, instead = "^/", f"{new}/"
-    return {"pattern": {"regex": pattern}, "substitution": instead.replace("\\", r"\\")}
+    return pattern, instead.replace("\\", r"\\")
 
 
 def _redirect(redirect: Redirect) -> Json:

@@ -26,6 +26,12 @@ _PEER = "x-forwarded-client-cert"
 
 def compiled(service: Service) -> Json:
     """The settings of the service's doors by filter; empty where it has no limit."""
+    settings = rules(service)
+    return {chains.LIMIT: settings} if settings else {}
+
+
+def rules(service: Service, *, peer: str = _PEER) -> Json:
+    """The filter's own settings; `peer` is the header that says who calls."""
     if not _all(service):
         return {}
     groups = {branch.limited_as: branch.limit for branch in branches(service) if branch.limit}
@@ -33,9 +39,9 @@ def compiled(service: Service) -> Json:
         part
         for group, limits in groups.items()
         for at, limit in enumerate(limits)
-        for part in _parts(group, f"{group}/{at + 1}", limit)
+        for part in _parts(group, f"{group}/{at + 1}", limit, peer=peer)
     ]
-    settings = documents.typed(
+    return documents.typed(
         "extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
         stat_prefix="limit",
         token_bucket=_ENDLESS,
@@ -49,13 +55,12 @@ def compiled(service: Service) -> Json:
         rate_limits=[{"actions": actions} for _, actions in parts],
         response_headers_to_add=_told([limit for limits in groups.values() for limit in limits]),
     )
-    return {chains.LIMIT: settings}
 
 
-def _parts(group: str, name: str, limit: Limit) -> Iterator[tuple[Json, list[Json]]]:
+def _parts(group: str, name: str, limit: Limit, *, peer: str) -> Iterator[tuple[Json, list[Json]]]:
     """(bucket, what leads a request to it)."""
     here = {"name": names.LIMIT, "string_match": {"exact": group}}
-    header = _header(limit.by)
+    header = _header(limit.by, peer=peer)
     if header is None:
         yield _bucket(limit, {"key": "limit", "value": name}), [_match(name, here)]
         return
@@ -70,10 +75,10 @@ def _parts(group: str, name: str, limit: Limit) -> Iterator[tuple[Json, list[Jso
     )
 
 
-def _header(by: str) -> str | None:
+def _header(by: str, *, peer: str) -> str | None:
     """The header whose values have a bucket each; None for one bucket for all."""
     kind, _, name = by.partition(" ")
-    return {"client": names.CLIENT, "caller": _PEER, "header": name}.get(kind)
+    return {"client": names.CLIENT, "caller": peer, "header": name}.get(kind)
 
 
 def _match(value: str, *headers: Json) -> Json:

@@ -14,7 +14,6 @@ from aiculturekit.mesh.istio import (
     filters,
     gateways,
     limits,
-    matches,
     peers,
     permissions,
     routes,
@@ -22,6 +21,7 @@ from aiculturekit.mesh.istio import (
     telemetry,
     tokens,
 )
+from aiculturekit.mesh.istio import gaps as found
 from aiculturekit.mesh.nodes import Node
 from aiculturekit.mesh.rendering import Gap, Manifest, Place, Renderer
 
@@ -49,7 +49,7 @@ def gaps(node: Node) -> list[Gap]:
 
 def _gaps(node: Node) -> Iterator[Gap]:
     for service in node.services:
-        yield from matches.gaps(service)
+        yield from found.of(service)
         yield from tokens.gaps(service)
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from aiculturekit.mesh.envoy.documents import seconds
+from aiculturekit.mesh.envoy.names import replica_cookie
 from aiculturekit.mesh.istio import names
 from aiculturekit.mesh.istio.matches import Json
 from aiculturekit.mesh.nodes import Node, Service
 from aiculturekit.mesh.rendering import Manifest, Place
-from aiculturekit.mesh.rules import Balance, Breaker, Traffic
+from aiculturekit.mesh.rules import Balance, Breaker
 
 _SIMPLE = {"least-request": "LEAST_REQUEST", "round-robin": "ROUND_ROBIN", "random": "RANDOM"}
 _BUDGET_FLOOR = 3
@@ -33,10 +34,10 @@ def _policy(service: Service) -> Json:
     traffic = service.traffic
     found: Json = {
         "tls": {"mode": "ISTIO_MUTUAL"},
-        "loadBalancer": _balance(traffic),
+        "loadBalancer": _balance(service),
         "outlierDetection": ejection(traffic.breaker),
     }
-    if pool := _pool(traffic.breaker):
+    if pool := _pool(service):
         found["connectionPool"] = pool
     budgets = [one.budget for one in (traffic.retries, *(r.retries for r in traffic.routes if r.retries)) if one.budget]
     if budgets:
@@ -44,11 +45,14 @@ def _policy(service: Service) -> Json:
     return found
 
 
-def _balance(traffic: Traffic) -> Json:
-    if traffic.sticky:
-        cookie = {"name": traffic.sticky.cookie, "path": "/", "ttl": seconds(traffic.sticky.lasts)}
+def _balance(service: Service) -> Json:
+    """Sticky is a hash too, of a cookie that is given to whoever has none."""
+    sticky, balance = service.traffic.sticky, service.traffic.balance
+    if sticky:
+        name = replica_cookie(sticky.cookie, app=service.app, service=service.name)
+        attributes = [{"name": "HttpOnly"}, {"name": "SameSite", "value": "Lax"}]
+        cookie = {"name": name, "path": "/", "ttl": seconds(sticky.lasts), "attributes": attributes}
         return {"consistentHash": {"httpCookie": cookie}}
-    balance = traffic.balance
     return {"consistentHash": _hashed(balance)} if balance.policy == "hash" else {"simple": _SIMPLE[balance.policy]}
 
 
@@ -60,14 +64,18 @@ def _hashed(balance: Balance) -> Json:
     return {"httpCookie": {"name": balance.cookie}} if balance.cookie else {"useSourceIp": True}
 
 
-def _pool(breaker: Breaker | None) -> Json:
+def _pool(service: Service) -> Json:
+    """Where each connection carries one request, as many may wait for one as there are; what comes then is refused at once."""
+    breaker = service.traffic.breaker
     if breaker is None:
         return {}
     found: Json = {}
-    if breaker.max_connections:
-        found["tcp"] = {"maxConnections": breaker.max_connections}
     if breaker.max_requests:
         found["http"] = {"http2MaxRequests": breaker.max_requests}
+    if breaker.max_connections:
+        found["tcp"] = {"maxConnections": breaker.max_connections}
+        if service.protocol == "http":
+            found["http"] = found.get("http", {}) | {"http1MaxPendingRequests": breaker.max_connections}
     return found
 
 

@@ -15,7 +15,8 @@ from aiculturekit.mesh.rules import Breaker
 
 _VOLUME = 5
 """Answers within a window below which a breaker does not judge."""
-_COMPRESSED = ("text/html", "text/plain", "text/css", "application/javascript", "application/json", "image/svg+xml")
+_SMALL = 256
+"""Bytes below which compressing makes an answer longer rather than shorter."""
 _HTTP = "envoy.filters.network.http_connection_manager"
 
 
@@ -81,15 +82,40 @@ def _cluster(context: str, host: str, breaker: Breaker) -> Json:
 def _inbound(service: Service) -> Iterator[Json]:
     traffic = service.traffic
     if traffic.max_body is not None:
-        config = documents.typed("extensions.filters.http.buffer.v3.Buffer", max_request_bytes=traffic.max_body)
-        yield http_filter("envoy.filters.http.buffer", config)
+        yield http_filter("aic.max-body", _held(traffic.max_body))
     if traffic.compress:
         yield http_filter("envoy.filters.http.compressor", _compressor())
 
 
+def _held(limit: int) -> Json:
+    """A body is held until it has come whole. A websocket and a gRPC stream are no bodies in this sense: they pass the filter by."""
+    # The filter takes no 0, which would mean no body at all.
+    config = documents.typed("extensions.filters.http.buffer.v3.Buffer", max_request_bytes=max(1, limit))
+    passes = documents.typed("extensions.filters.common.matcher.action.v3.SkipFilter")
+    skip = {"action": {"name": "skip", "typed_config": passes}}
+    streams = [
+        {
+            "predicate": {"single_predicate": _header("upgrade", {"safe_regex": {"regex": ".+", "google_re2": {}}})},
+            "on_match": skip,
+        },
+        {"predicate": {"single_predicate": _header("content-type", {"prefix": "application/grpc"})}, "on_match": skip},
+    ]
+    return documents.typed(
+        "extensions.common.matching.v3.ExtensionWithMatcher",
+        extension_config={"name": "envoy.filters.http.buffer", "typed_config": config},
+        xds_matcher={"matcher_list": {"matchers": streams}},
+    )
+
+
+def _header(name: str, value: Json) -> Json:
+    kind = "type.matcher.v3.HttpRequestHeaderMatchInput"
+    return {"input": {"name": name, "typed_config": documents.typed(kind, header_name=name)}, "value_match": value}
+
+
 def _compressor() -> Json:
+    """Of Envoy's own list of types: not text/event-stream, whose events must not wait for each other."""
     gzip = documents.extension("compression.gzip.compressor", "extensions.compression.gzip.compressor.v3.Gzip")
-    common = {"common_config": {"min_content_length": 100, "content_type": list(_COMPRESSED)}}
+    common = {"common_config": {"min_content_length": _SMALL}}
     return documents.typed(
         "extensions.filters.http.compressor.v3.Compressor", compressor_library=gzip, response_direction_config=common
     )

@@ -1,101 +1,62 @@
-"""Rate limits, as EnvoyFilters beside the service's replicas: whoever calls, by whatever way, is counted in one place. Pure.
+"""Rate limits, as an EnvoyFilter beside the service's replicas: whoever calls, by whatever way, is counted in one place. Pure.
 
-Where a route has limits of its own, the caller's side notes in a header by which route a request came (`names.BRANCH`), and the service's
-side counts by it.
+The filter is the one of our own mesh, with the same buckets. The caller's side notes in headers what only it knows: whose limits a request
+falls under and, at the ingress, the client's address.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from aiculturekit.mesh.branches import Branch
-from aiculturekit.mesh.envoy import documents
-from aiculturekit.mesh.envoy.documents import seconds
+from aiculturekit.mesh.envoy import documents, edits
+from aiculturekit.mesh.envoy import limits as ours
+from aiculturekit.mesh.envoy.names import CLIENT, LIMIT
 from aiculturekit.mesh.istio import filters, names
 from aiculturekit.mesh.istio.matches import Json
 from aiculturekit.mesh.nodes import Node, Service
 from aiculturekit.mesh.rendering import Manifest, Place
-from aiculturekit.mesh.rules import Limit
 
-_LOCAL = "extensions.filters.http.local_ratelimit.v3.LocalRateLimit"
-_PLENTY = 1_000_000_000
-_VALUES = 10_000
-"""Clients, callers or header values that are told apart; the one that came longest ago is forgotten."""
-_ALL = "rest"
+_SOURCE = "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"
+_CALLER = "%DOWNSTREAM_PEER_URI_SAN%"
 
 
-def mark(service: Service, branch: Branch) -> str | None:
-    """What the caller's side notes of a request; None where all requests are counted alike."""
-    if not any(route.limit for route in service.traffic.routes):
-        return None
-    own = [f"route-{at + 1}" for at, route in enumerate(service.traffic.routes) if route.limit]
-    return next((name for name in own if branch.name == name or branch.name.startswith(f"{name}-")), _ALL)
+def marks(service: Service, branch: Branch, *, is_public: bool) -> Mapping[str, str | None]:
+    """What the caller's side notes of a request; nothing where nothing is limited."""
+    if not any((service.traffic.limit, *(route.limit for route in service.traffic.routes))):
+        return {}
+    noted: dict[str, str | None] = {LIMIT: branch.limited_as if branch.limit else None}
+    return noted | {CLIENT: _SOURCE if is_public else None}
 
 
 def rendered(node: Node, place: Place) -> Iterator[Manifest]:
     for service in node.services:
-        if patches := [_patch(at, name, limit) for at, (name, limit) in enumerate(_limits(service))]:
+        if rules := ours.rules(service, peer=names.PEER):
+            patches = [
+                filters.http_filter("aic.limits.caller", _mutation(_who())),
+                filters.http_filter("envoy.filters.http.local_ratelimit", _quiet(rules)),
+                filters.http_filter("aic.limits.clean", _mutation(_gone())),
+            ]
             yield filters.at_service(service, "limits", patches, place)
 
 
-def _limits(service: Service) -> Iterator[tuple[str | None, Limit]]:
-    """(mark, limit) of each."""
-    routes = service.traffic.routes
-    is_marked = any(route.limit for route in routes)
-    for at, route in enumerate(routes):
-        yield from ((f"route-{at + 1}", limit) for limit in route.limit)
-    yield from ((_ALL if is_marked else None, limit) for limit in service.traffic.limit)
+def _quiet(rules: Json) -> Json:
+    """Without the header by which our own Envoys word the refusal."""
+    told = [header for header in rules["response_headers_to_add"] if header["header"]["key"] != LIMIT]
+    return rules | {"response_headers_to_add": told}
 
 
-def _patch(at: int, name: str | None, limit: Limit) -> Json:
-    return filters.http_filter(f"envoy.filters.http.local_ratelimit.{at + 1}", config(name, limit))
+def _who() -> list[Json]:
+    """Who calls, as the certificate says; inside the mesh that is also the client."""
+    client = {"header": {"key": CLIENT, "value": _CALLER}, "append_action": "ADD_IF_ABSENT"}
+    return [{"append": edits.computed(names.PEER, _CALLER)}, {"append": client}]
 
 
-def config(name: str | None, limit: Limit) -> Json:
-    bucket = _bucket(limit.requests, limit.per)
-    actions, entries = _told_apart(name, limit)
-    share = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
-    common = {"stat_prefix": "limit", "filter_enabled": share, "filter_enforced": share}
-    if not actions:
-        return documents.typed(_LOCAL, token_bucket=bucket, **common)
+def _gone() -> list[Json]:
+    return [{"remove": name} for name in (LIMIT, CLIENT, names.PEER)]
+
+
+def _mutation(changes: list[Json]) -> Json:
     return documents.typed(
-        _LOCAL,
-        token_bucket=_bucket(_PLENTY, limit.per),
-        descriptors=[{"entries": entries, "token_bucket": bucket}],
-        rate_limits=[{"actions": actions}],
-        max_dynamic_descriptors=_VALUES,
-        **common,
-    )
-
-
-def _bucket(requests: int, per: float) -> Json:
-    return {"max_tokens": requests, "tokens_per_fill": requests, "fill_interval": seconds(per)}
-
-
-def _told_apart(name: str | None, limit: Limit) -> tuple[list[Json], list[Json]]:
-    """What is looked at, and what it is compared with: an entry without a value has a bucket for each."""
-    actions: list[Json] = []
-    entries: list[Json] = []
-    if name:
-        actions.append({"request_headers": {"header_name": names.BRANCH, "descriptor_key": "branch"}})
-        entries.append({"key": "branch", "value": name})
-    if limit.by == "client":
-        actions.append({"remote_address": {}})
-        entries.append({"key": "remote_address"})
-    elif limit.by == "caller":
-        actions.append({"extension": _caller()})
-        entries.append({"key": "caller"})
-    elif limit.by != "all":
-        header = limit.by.removeprefix("header ")
-        actions.append({"request_headers": {"header_name": header, "descriptor_key": "header"}})
-        entries.append({"key": "header"})
-    return actions, entries
-
-
-def _caller() -> Json:
-    return documents.extension(
-        "rate_limit_descriptors.expr",
-        "extensions.rate_limit_descriptors.expr.v3.Descriptor",
-        descriptor_key="caller",
-        text="connection.uri_san_peer_certificate",
+        "extensions.filters.http.header_mutation.v3.HeaderMutation", mutations={"request_mutations": changes}
     )

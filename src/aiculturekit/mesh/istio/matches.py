@@ -5,17 +5,11 @@ A prefix of whole segments is two matches, since Istio's prefix is one of letter
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator
 from itertools import permutations
 from typing import Any
 
-from aiculturekit.language import say
-from aiculturekit.mesh.branches import branches
 from aiculturekit.mesh.envoy.matches import cookie
 from aiculturekit.mesh.istio import tokens
-from aiculturekit.mesh.nodes import Service
-from aiculturekit.mesh.rendering import Gap
 from aiculturekit.mesh.rules import Match, Pattern
 
 Json = dict[str, Any]
@@ -25,30 +19,21 @@ COOKIES = 3
 _BEFORE, _BETWEEN, _BEHIND = r"(?:.*;\s*)?", r"\s*;(?:.*;)?\s*", r"(?:\s*;.*)?"
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Form:
-    """One of the HTTPMatchRequests that a match becomes. `is_inner`: it takes what lies below the prefix, not the prefix itself."""
-
-    request: Json
-    is_inner: bool = False
-
-
-def forms(match: Match) -> list[Form]:
+def requests(match: Match) -> list[Json]:
+    """The HTTPMatchRequests, of which one must hold."""
     rest = _rest(match)
-    return [Form(uri | rest, is_inner) for uri, is_inner in _paths(match.path)]
+    return [uri | rest for uri in _paths(match.path)]
 
 
-def _paths(pattern: Pattern | None) -> list[tuple[Json, bool]]:
+def _paths(pattern: Pattern | None) -> list[Json]:
     if pattern is None or pattern.present:
-        return [({}, True)]
+        return [{}]
     if pattern.exact is not None:
-        return [({"uri": {"exact": pattern.exact}}, False)]
+        return [{"uri": {"exact": pattern.exact}}]
     if pattern.regex is not None:
-        return [({"uri": {"regex": pattern.regex}}, False)]
+        return [{"uri": {"regex": pattern.regex}}]
     trimmed = (pattern.prefix or "/").rstrip("/")
-    if not trimmed:
-        return [({"uri": {"prefix": "/"}}, True)]
-    return [({"uri": {"exact": trimmed}}, False), ({"uri": {"prefix": f"{trimmed}/"}}, True)]
+    return [{"uri": {"exact": trimmed}}, {"uri": {"prefix": f"{trimmed}/"}}] if trimmed else [{"uri": {"prefix": "/"}}]
 
 
 def _rest(match: Match) -> Json:
@@ -84,13 +69,7 @@ def _middle(regex: str) -> str:
     return regex.removeprefix(_BEFORE).removesuffix(_BEHIND)
 
 
-def gaps(service: Service) -> Iterator[Gap]:
-    """Istio compares each header once in a match, and the cookies are one header."""
-    for branch in branches(service):
-        is_crowded = len(branch.match.cookie) > COOKIES
-        if is_crowded or (branch.match.cookie and "cookie" in {name.lower() for name in branch.match.header}):
-            reason = say(
-                "Istio compares each header once, and all cookies are one header; at most {count}", count=COOKIES
-            )
-            yield Gap(service.app, service.name, f"traffic.{branch.name}.cookie", reason)
-            return
+def is_crowded(match: Match) -> bool:
+    """Whether it compares one header more often than Istio can: the cookies are one header."""
+    headers = {name.lower() for name in match.header}
+    return len(match.cookie) > COOKIES or bool(match.cookie and "cookie" in headers)

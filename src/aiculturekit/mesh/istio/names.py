@@ -10,8 +10,8 @@ from aiculturekit.mesh.rendering import Manifest, Place
 
 GATEWAY_LABELS: Mapping[str, str] = {"istio": "ingressgateway"}
 """What Istio's own ingress gateway is labelled with, however it was installed."""
-BRANCH = "x-aic-branch"
-"""The request header in which the caller's side tells the service's side by which route a request came, where limits differ by route."""
+PEER = "x-aic-peer"
+"""The request header in which the service's side notes for its own limits who calls; it never reaches a replica."""
 
 
 def host(service: str, place: Place) -> str:

@@ -8,6 +8,8 @@ from aiculturekit.mesh.envoy.documents import seconds
 from aiculturekit.mesh.istio.matches import Json
 from aiculturekit.mesh.rules import Cors
 
+_LABEL = "[A-Za-z0-9-]+"
+
 
 def policy(cors: Cors) -> Json:
     found: Json = {
@@ -17,6 +19,7 @@ def policy(cors: Cors) -> Json:
         "exposeHeaders": list(cors.expose),
         "maxAge": seconds(cors.max_age),
         "allowCredentials": cors.credentials,
+        "unmatchedPreflights": "IGNORE",  # answered here, without the headers that would allow it
     }
     return {name: value for name, value in found.items() if value != []}
 
@@ -24,5 +27,4 @@ def policy(cors: Cors) -> Json:
 def _origin(origin: str) -> Json:
     if "*" not in origin or origin == "*":
         return {"exact": origin}
-    head, _, tail = origin.partition("*")
-    return {"regex": rf"{re.escape(head)}[^./:]+{re.escape(tail)}"}
+    return {"regex": _LABEL.join(re.escape(part) for part in origin.split("*"))}

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
 from aiculturekit.language import say
 from aiculturekit.mesh.branches import Branch, branches
+from aiculturekit.mesh.envoy.actions import replaced
 from aiculturekit.mesh.envoy.documents import seconds
+from aiculturekit.mesh.envoy.names import version_cookie
 from aiculturekit.mesh.istio import gateways, headers, limits, matches, names, origins
-from aiculturekit.mesh.istio.matches import Form, Json
+from aiculturekit.mesh.istio.matches import Json
 from aiculturekit.mesh.nodes import Entry, Node, Service
 from aiculturekit.mesh.rendering import Manifest, Place
-from aiculturekit.mesh.rules import Fault, Redirect, Retries, Rewrite
+from aiculturekit.mesh.rules import Fault, Pattern, Redirect, Retries, Rewrite, Sticky
 
 
 def rendered(node: Node, place: Place) -> Iterator[Manifest]:
@@ -49,27 +52,45 @@ def _public(node: Node, place: Place) -> Json:
 
 
 def of(service: Service, branch: Branch, place: Place, *, entry: Entry | None = None) -> Iterator[Json]:
-    """Usually one; two where a rewrite differs between the prefix itself and what lies below it."""
-    forms = matches.forms(branch.match)
+    """Usually one. Where versions are remembered, before it one for each: who brings the cookie of a version goes there."""
     name = f"{service.name}{entry.prefix.rstrip('/').replace('/', '.')}-{branch.name}" if entry else branch.name
-    groups = [[form] for form in _by_itself(forms)] if branch.rewrite and branch.rewrite.path else [forms]
-    for at, group in enumerate(groups):
-        last = f"{name}-{at + 1}" if len(groups) > 1 else name
-        yield {"name": last, "match": [form.request for form in group]} | _treated(service, branch, place, group[0])
+    treated = _treated(service, branch, place, is_public=entry is not None)
+    sticky = branch.sticky if branch.shares else None
+    if sticky is None:
+        yield _route(name, branch, treated)
+        return
+    cookie = version_cookie(sticky.cookie, app=service.app, service=service.name)
+    for version, _ in branch.shares:
+        match = dataclasses.replace(branch.match, cookie={**branch.match.cookie, cookie: Pattern(exact=version)})
+        known = dataclasses.replace(branch, match=match)
+        yield _route(f"{name}-again-{version}", known, treated | {"route": _again(service, branch, version, place)})
+    route = [
+        destination | {"headers": {"response": {"add": {"set-cookie": _cookie(cookie, version, sticky)}}}}
+        for destination, (version, _) in zip(treated["route"], branch.shares, strict=True)
+    ]
+    yield _route(name, branch, treated | {"route": route})
 
 
-def _by_itself(forms: list[Form]) -> list[Form]:
-    """Where everything is taken, the root path on its own: it becomes the new path without a slash behind."""
-    [first, *others] = forms
-    if others or not first.is_inner:
-        return forms
-    root = first.request | {"uri": {"exact": "/"}}
-    return [Form(root), Form(first.request | {"uri": {"prefix": "/"}}, is_inner=True)]
+def _again(service: Service, branch: Branch, version: str, place: Place) -> list[Json]:
+    """As often as there were versions to choose from: istiod makes a hash policy for each destination, and a replica is found again only
+    by as many as it was found by."""
+    count = len(branch.shares)
+    if count == 1:
+        return [{"destination": _destination(service, version, place)}]
+    return [{"destination": _destination(service, version, place), "weight": 1} for _ in range(count)]
 
 
-def _treated(service: Service, branch: Branch, place: Place, form: Form) -> Json:
+def _cookie(name: str, version: str, sticky: Sticky) -> str:
+    return f"{name}={version}; Max-Age={round(sticky.lasts)}; Path=/; HttpOnly; SameSite=Lax"
+
+
+def _route(name: str, branch: Branch, treated: Json) -> Json:
+    return {"name": name, "match": matches.requests(branch.match)} | treated
+
+
+def _treated(service: Service, branch: Branch, place: Place, *, is_public: bool) -> Json:
     traffic = service.traffic
-    found: Json = headers.edits(branch.headers, mark=limits.mark(service, branch))
+    found: Json = headers.compiled(branch.headers, marks=limits.marks(service, branch, is_public=is_public))
     if traffic.cors:
         found |= {"corsPolicy": origins.policy(traffic.cors)}
     if branch.redirect:
@@ -81,11 +102,16 @@ def _treated(service: Service, branch: Branch, place: Place, form: Form) -> Json
     if branch.timeout:
         found |= {"timeout": seconds(branch.timeout)}
     if branch.rewrite:
-        found |= {"rewrite": _rewrite(branch.rewrite, form)}
-    if branch.mirror and branch.mirror.share > 0:
-        copy = {"destination": _destination(service, branch.mirror.version, place)}
-        found |= {"mirrors": [copy | {"percentage": {"value": branch.mirror.share}}]}
-    return found | ({"fault": _fault(branch.fault)} if branch.fault else {})
+        found |= {"rewrite": _rewrite(branch.rewrite, matched=branch.matched)}
+    return found | _mirror(service, branch, place) | ({"fault": _fault(branch.fault)} if branch.fault else {})
+
+
+def _mirror(service: Service, branch: Branch, place: Place) -> Json:
+    mirror = branch.mirror
+    if mirror is None or mirror.share <= 0 or branch.shares == ((mirror.version, 100.0),):  # it has the request itself
+        return {}
+    copy = {"destination": _destination(service, mirror.version, place), "percentage": {"value": mirror.share}}
+    return {"mirrors": [copy]}
 
 
 def _destination(service: Service, version: str, place: Place) -> Json:
@@ -129,8 +155,9 @@ def _redirect(redirect: Redirect) -> Json:
     return found
 
 
-def _rewrite(rewrite: Rewrite, form: Form) -> Json:
+def _rewrite(rewrite: Rewrite, *, matched: Pattern | None) -> Json:
     found: Json = {"authority": rewrite.host} if rewrite.host else {}
     if rewrite.path:
-        found["uri"] = f"{rewrite.path.rstrip('/')}/" if form.is_inner else rewrite.path
+        pattern, instead = replaced(rewrite.path, matched=matched)
+        found["uriRegexRewrite"] = {"match": pattern, "rewrite": instead}
     return found
