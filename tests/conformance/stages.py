@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import re
 import textwrap
 import time
@@ -12,6 +13,8 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from aiculturekit.mesh.nodes import Node
 from aiculturekit.plan import resources
@@ -37,8 +40,8 @@ _USUAL = {"public": "/", "versions": "{v1: {}, v2: {weight: 0}}"}
 
 
 def application(api: str, web: str = "") -> str:
-    """The application file with these keys of `api` and these needs of `web` (YAML, as a user writes it)."""
-    given = api.strip("\n")
+    """The application file with these keys of `api` and these needs of `web` (YAML as a user writes it, or JSON)."""
+    given = yaml.safe_dump(json.loads(api)) if api.startswith("{") else api.strip("\n")
     usual = "".join(f"{key}: {value}\n" for key, value in _USUAL.items() if not re.search(f"^{key}:", given, re.M))
     return _FIXED.replace("NEEDS", web or "[api]") + textwrap.indent(usual + given, "    ") + "\n"
 

@@ -16,7 +16,7 @@ from tests.conformance.stages import PORTS, Stage
 from tests.servers import istio, networks
 
 MODULES = (cases_routes, cases_failures, cases_treatment, cases_access, cases_tokens)
-pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(90)]
 
 
 def _missing(why: str) -> None:
@@ -61,6 +61,7 @@ async def stage(
         yield stage
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("one", CASES, ids=lambda one: one.name)
 async def test_a_rule_means_the_same(one: Case, stage: Stage) -> None:
     for replica in stage.replicas.values():
