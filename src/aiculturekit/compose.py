@@ -26,7 +26,10 @@ from aiculturekit.control.operations import Operation, Operations
 from aiculturekit.control.sightings import Sightings
 from aiculturekit.control.views import Views
 from aiculturekit.deploy.pipeline import Pipeline
+from aiculturekit.engine import isolation
 from aiculturekit.engine import ports as engine_ports
+from aiculturekit.engine import rooms as engine_rooms
+from aiculturekit.engine.rooms import Rooms
 from aiculturekit.engine.schedules import Scheduler
 from aiculturekit.engine.supervisor import Engine
 from aiculturekit.engine.workloads import Event
@@ -40,7 +43,7 @@ from aiculturekit.mesh.rotations import DAY, Lives
 from aiculturekit.spec import units
 from aiculturekit.state import replicas, settings
 from aiculturekit.state.databases import Database
-from aiculturekit.targets.local import Local, Ports
+from aiculturekit.targets.local import Local, Ports, launches
 
 INGRESS_PORT = 8080
 API_PORT = 7411
@@ -65,6 +68,8 @@ class Settings:
     gateway: Gateway | None = None
     """None: on loopback, on a port that is free."""
     tracing: Tracing | None = None
+    isolation: isolation.Wish = isolation.USUAL
+    stand_ins: Mapping[str, tuple[str, int]] = dataclasses.field(default_factory=dict, hash=False)
 
     @classmethod
     def from_environ(cls, home: Path, environ: Mapping[str, str]) -> Settings:
@@ -81,6 +86,8 @@ class Settings:
             trust_domain=_domain(environ.get("AIC_TRUST_DOMAIN", "")),
             gateway=_address(environ.get("AIC_GATEWAY", "")),
             tracing=tracings.parse(environ.get("AIC_OTLP")),
+            isolation=isolation.wish(environ.get(isolation.VARIABLE, isolation.USUAL)),
+            stand_ins=launches.stand_ins(environ.get("AIC_STAND_INS", "")),
         )
 
 
@@ -133,6 +140,10 @@ class Ledger:
 
 async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) -> Parts:
     """Build all parts and bring them to life. `platform` answers the daemon's own part of the status view."""
+    isolated = isolation.decide(given.isolation)
+    rooms = Rooms(given.home / "run") if isolated.is_on else None
+    if rooms is not None:
+        await threads.run(rooms.open)
     database = await threads.run(state.open, given.state_url)
     node = await database.run(_node_name)
     ports = Ports(database=database, allocate=engine_ports.allocate)
@@ -152,6 +163,7 @@ async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) ->
         ledger=Ledger(database),
         publish=lambda key, listed: mesh.publish(key.app, key.name, version=key.version, ports=listed),
         on_event=late.engine_event,
+        rooms=rooms,
     )
     target = Local(
         home=given.home,
@@ -163,6 +175,8 @@ async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) ->
         ingress_port=ingress_port,
         realm=lambda: Realm(trust_domain, mesh.trust.federation.neighbours(), gateway),
         tracing=given.tracing,
+        rooms=rooms,
+        stand_ins=given.stand_ins,
     )
     pipeline = Pipeline(database=database, target=target)
     operations = Operations(on_end=late.operation_end)
@@ -185,6 +199,8 @@ async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) ->
                 "ingress": f"http://127.0.0.1:{ingress_port}",
                 "envoy": {"pid": mesh.pid},
                 "trust": trusts.summary(mesh.trust) | {"gateway": f"{gateway.host}:{gateway.port}"},
+                "isolation": isolated.kind,
+                "isolation_reason": isolated.reason,
             }
         ),
     )
@@ -202,6 +218,8 @@ async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) ->
     )
     await mesh.start()
     await life.begin()
+    if rooms is None:
+        await threads.run(engine_rooms.clear, given.home / "run")
     autoscaler = Autoscaler(target=target, engine=engine, observations=observations, record=feeds.on_scaling)
     works = (observations.watch(), _follow_refusals(mesh, feeds), autoscaler.watch())
     tasks: list[asyncio.Task[Any]] = [asyncio.create_task(work) for work in works]

@@ -25,7 +25,7 @@ from typing import Any
 import psutil
 import uvicorn
 
-from aiculturekit import __version__
+from aiculturekit import __version__, threads
 from aiculturekit.api import trusts
 from aiculturekit.api.application import application
 from aiculturekit.api.guards import guard
@@ -37,6 +37,7 @@ from aiculturekit.control import times
 from aiculturekit.control import trusts as shown
 from aiculturekit.control.watchers import Watchers
 from aiculturekit.engine import ports as engine_ports
+from aiculturekit.engine import rooms
 from aiculturekit.errors import AicError, HostTrouble
 from aiculturekit.language import detect, say, use
 from aiculturekit.state import settings as stored
@@ -65,7 +66,6 @@ class Daemon:
             "api": self.api,
             "console": self.api,
             "doors": {},
-            "isolation": "shared-loopback",
             "home": str(self.given.home),
         }
 
@@ -89,6 +89,7 @@ class Daemon:
             if self.stop_workloads:
                 await parts.life.stop_everything()
                 await parts.mesh.stop()
+                await threads.run(rooms.clear, self.given.home / "run")
                 (self.given.home / ANNOUNCEMENT).unlink(missing_ok=True)
         finally:
             await parts.close()

@@ -12,7 +12,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from aiculturekit.mesh import envoy
-from aiculturekit.mesh.nodes import Caller, Entry, Node, Service, Tracing
+from aiculturekit.mesh.nodes import Caller, Egress, Entry, Node, Service, Tracing
 
 FOLDER = Path(__file__).parent / "goldens"
 GOLDENS = sorted(FOLDER.glob("*.json"))
@@ -25,6 +25,7 @@ def node(record: dict[str, Any]) -> Node:
         callers=tuple(Caller(**one) for one in record.get("callers", [])),
         entries=tuple(Entry(**one) for one in record.get("entries", [])),
         tracing=Tracing(**record["tracing"]) if "tracing" in record else None,
+        egresses=tuple(TypeAdapter(Egress).validate_python(one) for one in record.get("egresses", [])),
     )
 
 

@@ -7,9 +7,12 @@ import random
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from aiculturekit.errors import Mistake
 from aiculturekit.plan.documents import Document
 from aiculturekit.plan.steps import Step
-from aiculturekit.targets.local import Local
+from aiculturekit.targets.local import Local, launches
 
 
 class Remembers:
@@ -56,3 +59,14 @@ async def test_what_is_in_force_is_listed_in_one_order_however_it_came_about() -
             step = Step("create", document, why="new")
             await target.perform("app", step=step, release=1, progress=lambda name, message: None)
         assert [document.key for document in target.in_force("app")] == wanted
+
+
+def test_stand_ins_are_written_as_need_and_place() -> None:
+    text = "https://API.example.com=127.0.0.1:9443  tcp://mail.example.com:587=localhost:2525"
+    assert launches.stand_ins(text) == {
+        "https://api.example.com": ("127.0.0.1", 9443),
+        "tcp://mail.example.com:587": ("localhost", 2525),
+    }
+    for wrong in ("api.example.com=127.0.0.1:1", "https://a.com=9443", "https://a.com"):
+        with pytest.raises(Mistake, match="AIC_STAND_INS"):
+            launches.stand_ins(wrong)

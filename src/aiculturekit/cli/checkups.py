@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from aiculturekit.cli import clients, daemons
+from aiculturekit.errors import AicError
 from aiculturekit.language import say
 
 
@@ -178,6 +179,19 @@ def _limits() -> Finding:
     return Finding("limits", "ok" if limits.is_enforced() else "warning", limits.describe())
 
 
+def _isolation() -> Finding:
+    from aiculturekit.engine import isolation
+
+    try:
+        found = isolation.decide(isolation.wish(os.environ.get(isolation.VARIABLE, isolation.USUAL)))
+    except AicError as error:
+        return Finding("isolation", "error", error.message, error.hint)
+    if found.is_on:
+        return Finding("isolation", "ok", say("each workload has a network namespace of its own"))
+    hint = say("as root on Linux each workload gets a network of its own")
+    return Finding("isolation", "warning", say("shared loopback: {reason}", reason=found.reason), hint)
+
+
 def _proxies() -> Finding:
     proxy = os.environ.get("http_proxy") or os.environ.get("HTTP_PROXY")
     exempt = (os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "").split(",")
@@ -198,5 +212,5 @@ def _tools() -> Finding:
 
 
 _CHECKS: tuple[Callable[[], Finding], ...] = (
-    _python, _envoy, _home, _daemon, _port, _open_files, _watches, _mesh_files, _certificates, _limits, _proxies, _tools,
+    _python, _envoy, _home, _daemon, _port, _open_files, _watches, _mesh_files, _certificates, _limits, _isolation, _proxies, _tools,
 )  # fmt: skip

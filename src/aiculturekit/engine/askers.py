@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 from aiculturekit.engine import probes
 from aiculturekit.engine.probes import Verdict
+from aiculturekit.engine.rooms import Room
 from aiculturekit.engine.workloads import Probe, Workload
 
 FIRST, SLOWEST = 0.03, 0.25
@@ -19,9 +20,15 @@ class Asker:
     """`is_starting` says whether the replica still waits for its first good answer."""
 
     def __init__(
-        self, workload: Workload, *, port: int, environment: Mapping[str, str], is_starting: Callable[[], bool]
+        self,
+        workload: Workload,
+        *,
+        port: int,
+        environment: Mapping[str, str],
+        room: Room | None,
+        is_starting: Callable[[], bool],
     ) -> None:
-        self._workload, self._port, self._environment = workload, port, environment
+        self._workload, self._port, self._environment, self._room = workload, port, environment, room
         self._is_starting = is_starting
 
     async def ask_ready(self, tell: Tell) -> None:
@@ -43,4 +50,6 @@ class Asker:
 
     async def _ask(self, probe: Probe) -> Verdict:
         directory = self._workload.directory
-        return await probes.ask(probe, port=self._port, directory=directory, environment=self._environment)
+        return await probes.ask(
+            probe, port=self._port, directory=directory, environment=self._environment, room=self._room
+        )

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import os
 import signal
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
+from aiculturekit import namespaces
+from aiculturekit.engine import host
+from aiculturekit.engine.rooms import Room
 from aiculturekit.engine.workloads import Probe
 from aiculturekit.language import say
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -20,28 +25,41 @@ class Verdict:
     message: str
 
 
-async def ask(probe: Probe, *, port: int, directory: Path, environment: Mapping[str, str]) -> Verdict:
-    """One question, answered within the probe's timeout."""
+async def ask(
+    probe: Probe, *, port: int, directory: Path, environment: Mapping[str, str], room: Room | None = None
+) -> Verdict:
+    """One question, asked in the replica's room and answered within the probe's timeout."""
     try:
         async with asyncio.timeout(probe.timeout):
             if probe.kind == "exec":
-                return await _exec(probe.command, directory, environment)
-            return await (_http(port, probe.path) if probe.kind == "http" else _tcp(port))
+                return await _exec(probe.command, directory, environment, room)
+            reader, writer = await _dialled(port, room)
+            return await _http(reader, writer, port, probe.path) if probe.kind == "http" else _tcp(writer)
     except TimeoutError:
         return Verdict(False, say("no answer within {seconds:g} s", seconds=probe.timeout))
     except OSError as error:
         return Verdict(False, _reason(error))
 
 
-async def _tcp(port: int) -> Verdict:
-    _, writer = await asyncio.open_connection("127.0.0.1", port)
+async def _dialled(port: int, room: Room | None) -> Streams:
+    if room is None:
+        return await asyncio.open_connection("127.0.0.1", port)
+    made = namespaces.connection(room.namespace)
+    try:
+        await asyncio.get_running_loop().sock_connect(made, ("127.0.0.1", port))
+    except BaseException:
+        made.close()
+        raise
+    return await asyncio.open_connection(sock=made)
+
+
+def _tcp(writer: asyncio.StreamWriter) -> Verdict:
     writer.close()
     return Verdict(True, say("accepts connections"))
 
 
-async def _http(port: int, path: str) -> Verdict:
+async def _http(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int, path: str) -> Verdict:
     """A GET of HTTP/1.1 (RFC 9112): of the answer only the status line matters."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUser-Agent: aic-probe\r\nConnection: close\r\n\r\n"
         writer.write(request.encode())
@@ -56,25 +74,18 @@ async def _http(port: int, path: str) -> Verdict:
     return Verdict(200 <= int(line[1]) < 400, f"GET {path}: {line[1]}")
 
 
-async def _exec(command: str, directory: Path, environment: Mapping[str, str]) -> Verdict:
-    process = await asyncio.create_subprocess_exec(
-        "/bin/sh",
-        "-c",
-        command,
-        cwd=directory,
-        env=dict(environment),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
-        start_new_session=True,
-    )
+async def _exec(command: str, directory: Path, environment: Mapping[str, str], room: Room | None) -> Verdict:
+    log = Path(os.devnull)
+    start = partial(host.spawn, ["/bin/sh", "-c", command], log=log, environment=environment, directory=directory)
+    pid = room.start(start) if room else start()
+    is_done = False
     try:
-        code = await process.wait()
+        code = await host.ended(pid)
+        is_done = True
     finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
+        if not is_done:
+            host.signal_group(pid, signal.SIGKILL)
+            await host.ended(pid)
     return Verdict(code == 0, say("exit code {code}", code=code))
 
 

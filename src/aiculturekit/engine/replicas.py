@@ -22,7 +22,8 @@ from aiculturekit.engine import host, limits, logs, ports, shells
 from aiculturekit.engine.askers import Asker
 from aiculturekit.engine.machine import Machine, Order, Terms
 from aiculturekit.engine.probes import Verdict
-from aiculturekit.engine.workloads import Instance, Workload, as_record
+from aiculturekit.engine.rooms import Room, Rooms
+from aiculturekit.engine.workloads import Instance, Key, Workload, as_record
 from aiculturekit.errors import AicError
 from aiculturekit.language import say
 
@@ -48,6 +49,11 @@ class Surroundings:
     node: str
     ledger: Ledger
     taken: set[int]
+    rooms: Rooms | None = None
+
+    def room(self, key: Key) -> Room | None:
+        """Where the workload lives; None for the loopback that all share."""
+        return self.rooms.of(key.app, key.name) if self.rooms else None
 
 
 class Replica:
@@ -221,9 +227,15 @@ class Replica:
         enter = self._group.shell if self._group else ""
         script = f"{enter}{limits.prefix(workload.limits, has_cgroup=self._group is not None)}{shells.command(workload.command)}"
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
-        return host.spawn(
-            ["/bin/sh", "-c", script], log=self.log_file, environment=self._environment(), directory=workload.directory
+        start = partial(
+            host.spawn,
+            ["/bin/sh", "-c", script],
+            log=self.log_file,
+            environment=self._environment(),
+            directory=workload.directory,
         )
+        room = self._around.room(workload.key)
+        return room.start(start) if room else start()
 
     def _environment(self) -> dict[str, str]:
         return {
@@ -240,6 +252,7 @@ class Replica:
             self.workload,
             port=self.port or 0,
             environment=self._environment(),
+            room=self._around.room(self.workload.key),
             is_starting=lambda: self.machine.state == "starting",
         )
         works = [self._watch_exit()]

@@ -12,10 +12,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from aiculturekit import threads
+from aiculturekit import namespaces, threads
 from aiculturekit.engine import host, logs
 from aiculturekit.engine.groups import Group, Progress, Publish
 from aiculturekit.engine.replicas import Ledger, Surroundings
+from aiculturekit.engine.rooms import Rooms
 from aiculturekit.engine.workloads import Event, Key, Status, Workload, from_record
 
 log = logging.getLogger(__name__)
@@ -28,9 +29,16 @@ class Engine:
     is in force."""
 
     def __init__(
-        self, *, home: Path, node: str, ledger: Ledger, publish: Publish, on_event: Callable[[Event], None]
+        self,
+        *,
+        home: Path,
+        node: str,
+        ledger: Ledger,
+        publish: Publish,
+        on_event: Callable[[Event], None],
+        rooms: Rooms | None = None,
     ) -> None:
-        self._around = Surroundings(home, node, ledger, set())
+        self._around = Surroundings(home, node, ledger, set(), rooms)
         self._publish, self._on_event = publish, on_event
         self._groups: dict[Key, Group] = {}
         self._housekeeper: asyncio.Task[None] | None = None
@@ -41,7 +49,8 @@ class Engine:
         running = {e.get(host.TOKEN, ""): pid for pid, e in await threads.run(self._marked) if _leads(pid)}
         for record in await self._around.ledger.all():
             pid = record["pid"]
-            if pid is not None and running.get(record["id"]) == pid and host.is_running(pid, since=record["created"]):
+            is_running = pid is not None and running.get(record["id"]) == pid
+            if is_running and host.is_running(pid, since=record["created"]) and self._is_at_home(record):
                 self._adopt(record)
             else:
                 await threads.run(host.kill_all, record["id"], pid=None)
@@ -113,6 +122,11 @@ class Engine:
             group = self._groups[workload.key] = self._group(workload)
         self._around.taken.add(record["port"])
         group.adopt(workload, record)
+
+    def _is_at_home(self, record: dict[str, Any]) -> bool:
+        """Whether the process lives where it would be started now: else the data plane would look for it in vain."""
+        room = self._around.room(Key(record["app"], record["name"], record["version"]))
+        return namespaces.is_inside(record["pid"], room.namespace if room else None)
 
     def _marked(self) -> list[tuple[int, Any]]:
         return [(pid, e) for pid, e in host.marked() if e.get(host.NODE) == self._around.node]

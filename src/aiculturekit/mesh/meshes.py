@@ -99,7 +99,7 @@ class Mesh:
         document = self._updates.on_disk().get(names.LISTENERS)
         return (
             bool(document)
-            and port in listeners.ports((document or {})["resources"])
+            and (None, documents.LOOPBACK, port) in listeners.ports((document or {})["resources"])
             and self._proxy.recorded() is not None
         )
 
@@ -204,6 +204,7 @@ class Mesh:
         for name in (names.LISTENERS, names.CLUSTERS):
             if name not in known:
                 files.put(self._folder / name, files.text(documents.bundle([])))
+        self._updates.drop_lost()
         on_disk = self._updates.on_disk()[names.CLUSTERS]["resources"]
         self._ports = clusters.replicas(on_disk) | self._ports
         self._in_force = set(self._ports)

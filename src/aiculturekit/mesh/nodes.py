@@ -17,12 +17,13 @@ USUAL_PORTS: Mapping[str, int] = {"https": 443, "http": 80}
 @dataclasses.dataclass(frozen=True, slots=True)
 class Version:
     """One version of a service: `weight` in percent of the requests that no version's `match` claims; `port` is its
-    mTLS inbound listener."""
+    mTLS inbound listener. `namespace` is the file that keeps the network namespace in which its replicas listen."""
 
     name: str
     port: int
     weight: float = 100.0
     match: Match | None = None
+    namespace: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -70,12 +71,14 @@ class Gateway:
 class Caller:
     """A workload that calls others. `needs` maps a service's name to the loopback port on which this workload, and
     only this one, reaches it; `proxy` is this workload's own forward-proxy port, which routes by Host to every
-    service of the application (what is not in the needs is refused there with 403)."""
+    service of the application (what is not in the needs is refused there with 403). Where it lives in a network `namespace`
+    of its own, all its ports are in there."""
 
     app: str
     name: str
     proxy: int
     needs: Mapping[str, int] = dataclasses.field(default_factory=dict, hash=False)
+    namespace: str | None = None
     remotes: Mapping[Remote, int] = dataclasses.field(default_factory=dict, hash=False)
     """The services of other nodes that it needs, with their loopback ports."""
 
@@ -83,13 +86,14 @@ class Caller:
 @dataclasses.dataclass(frozen=True, slots=True)
 class Egress:
     """What lies outside and `caller` may reach all the same: one address of its needs. `host` is in lower case; `*.example.com` is every
-    name below it (never for tcp, which says no name on the wire)."""
+    name below it (only for https, which says the name on its way). `stand_in` is the (host, port) that answers in its place."""
 
     app: str
     caller: str
     scheme: Literal["https", "http", "tcp"]
     host: str
     port: int
+    stand_in: tuple[str, int] | None = None
 
     @property
     def need(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Literal
@@ -23,6 +24,8 @@ def parse(line: bytes | str) -> Refusal | None:
     try:
         record = json.loads(line)
         who = identities.parse(record["peer"] or "")
+        if who is not None and "query" in record:
+            return _outside(record, who[1])
         kind, detail = _reason(record)
         if who is None and kind == "call":
             return None
@@ -52,6 +55,16 @@ def _reason(record: dict[str, str]) -> tuple[Literal["call", "token", "claims", 
     if code.startswith("rbac"):
         return "claims", ""
     return ("check", code) if code.startswith("ext_authz") else ("call", "")
+
+
+def _outside(record: dict[str, str], source: str) -> Refusal | None:
+    """A name that was looked up, or greeted with, and is not declared: as the need that would allow it. None for one that was
+    answered, and for the same question about other kinds of addresses."""
+    name = (record["query"] or "").rstrip(".").lower()
+    if not name or record.get("answers", "0") != "0" or record.get("type", "1") != "1":
+        return None
+    at = float(record["at"]) if "at" in record else time.time()
+    return Refusal(at, record["app"], source, f"https://{name}" if "." in name else name, "", "")
 
 
 async def follow(path: Path) -> AsyncIterator[Refusal]:

@@ -8,9 +8,11 @@ import contextlib
 import dataclasses
 import itertools
 import re
+import socket
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from aiculturekit import namespaces
 from aiculturekit.errors import Failed, HostTrouble, Unreachable
 from aiculturekit.language import say
 from aiculturekit.mesh import files
@@ -81,6 +83,14 @@ class Updates:
             ) from error
         return bool(planned)
 
+    def drop_lost(self) -> None:
+        """Before Envoy starts: a listener in a namespace that is gone would keep it from taking up any. The next `apply` has them
+        again."""
+        stands = self.on_disk().get(names.LISTENERS, {}).get("resources", [])
+        kept = [listener for listener in stands if _is_there(listeners.namespace(listener))]
+        if len(kept) < len(stands):
+            files.put(self._folder / names.LISTENERS, files.text(documents.bundle(kept)))
+
     async def publish(self, cluster: str, *, ports: Iterable[int]) -> None:
         """Put these replicas behind a cluster. Idempotent. Returns when it is in force, or at once where there is no
         such cluster. Raises TimeoutError, OSError."""
@@ -120,12 +130,10 @@ class Updates:
     async def _answering(self, old: Mapping[str, Json], new: Mapping[str, Json]) -> None:
         """Until every new listener takes connections: the workers open them a moment after the main thread has them
         in force."""
-        before, now = (
-            listeners.addresses(files_.get(names.LISTENERS, {}).get("resources", [])) for files_ in (old, new)
-        )
-        for host, port in sorted(now - before):
+        before, now = (listeners.ports(files_.get(names.LISTENERS, {}).get("resources", [])) for files_ in (old, new))
+        for namespace, host, port in sorted(now.keys() - before.keys(), key=str):
             async with asyncio.timeout(TIMEOUT):
-                while not await _is_open(host, port):  # noqa: ASYNC110  # Envoy sends no event
+                while not await _is_open(host, port, namespace):  # noqa: ASYNC110  # Envoy sends no event
                     await asyncio.sleep(0.005)
 
     async def _put_back(self, old: Mapping[str, Json]) -> None:
@@ -167,10 +175,16 @@ def _explained(words: str) -> Failed:
     )
 
 
-async def _is_open(host: str, port: int) -> bool:
+def _is_there(namespace: str | None) -> bool:
+    return namespace is None or namespaces.is_there(Path(namespace))
+
+
+async def _is_open(host: str, port: int, namespace: str | None) -> bool:
     try:
-        _, writer = await asyncio.open_connection(host, port)
+        dialled = namespaces.connection(Path(namespace)) if namespace else socket.socket()
+        with dialled:
+            dialled.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(dialled, (host, port))
     except OSError:
         return False
-    writer.close()
     return True

@@ -95,8 +95,8 @@ def _external(url: str) -> dict[str, str]:
         raise ValueError(f"{url!r} has no port; write tcp://{found[2]}:PORT")
     if found[4] and not 0 < int(found[4][1:]) < 65536:
         raise ValueError(f"{url!r}: a port is a number from 1 to 65535")
-    if found[1].lower() == "tcp" and found[2].startswith("*"):
-        raise ValueError(f"{url!r}: a tcp connection says no name on its way; write the whole host")
+    if found[1].lower() != "https" and found[2].startswith("*"):
+        raise ValueError(f"{url!r}: only https says the name on its way; write the whole host")
     return {"kind": "external", "name": found[2].lower(), "verb": "connect", "url": url}
 
 

@@ -6,11 +6,14 @@ a rolling deployment never meets a door that closed before the last process that
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
+from aiculturekit.mesh.envoy import egresses
 from aiculturekit.mesh.nodes import USUAL_PORTS, Caller, Egress, Entry, Node, Realm, Remote, Service, Tracing, Version
 from aiculturekit.mesh.rules import Access, Match, Traffic
 from aiculturekit.plan.documents import Document
@@ -22,6 +25,9 @@ Applications = Mapping[str, Sequence[Document]]
 """application -> its documents in force; the order of the applications decides who serves a path on the bare host."""
 
 
+_SHARED: Mapping[tuple[str, str], str] = MappingProxyType({})
+_NONE: Mapping[str, tuple[str, int]] = MappingProxyType({})
+_LOOPBACK = "127.0.0.1"
 _CLOSED: Mapping[str, Any] = {"callers": [], "operations": {}, "access": {}, "protocol": "http"}
 """The access of what runs before, or still after, its own access document."""
 
@@ -58,6 +64,15 @@ def port_names(applications: Applications) -> list[str]:
     return names
 
 
+def workloads(applications: Applications) -> list[tuple[str, str]]:
+    """(application, workload) of everything that runs or is about to."""
+    return sorted(
+        (app, name)
+        for app, documents in applications.items()
+        for name in {*_callers(documents), *(service for service, _ in _versions(documents))}
+    )
+
+
 def node(
     applications: Applications,
     *,
@@ -65,7 +80,11 @@ def node(
     ingress_port: int,
     realm: Realm = _ALONE,
     tracing: Tracing | None = None,
+    namespaces: Mapping[tuple[str, str], str] = _SHARED,
+    stand_ins: Mapping[str, tuple[str, int]] = _NONE,
 ) -> Node:
+    """`namespaces` has the file that keeps a workload's network namespace, for those that have one; `stand_ins` has the (host, port)
+    that answers in the place of what lies outside, by the need that names it."""
     return Node(
         ingress_port=ingress_port,
         trust_domain=realm.domain,
@@ -73,7 +92,9 @@ def node(
         gateway=realm.gateway,
         tracing=tracing,
         services=tuple(
-            service for app, documents in applications.items() for service in _services(app, documents, ports)
+            _living(service, namespaces.get((app, service.name)))
+            for app, documents in applications.items()
+            for service in _services(app, documents, ports)
         ),
         callers=tuple(
             Caller(
@@ -82,13 +103,41 @@ def node(
                 proxy=ports[proxy(app, name)],
                 needs={t: ports[outbound(app, name, t)] for t in needs},
                 remotes={t: ports[remote(app, name, t)] for caller, t in _remotes(documents) if caller == name},
+                namespace=namespaces.get((app, name)),
             )
             for app, documents in applications.items()
             for name, needs in _callers(documents).items()
         ),
         entries=tuple(entries(applications)),
-        egresses=tuple(egress for app, documents in applications.items() for egress in _egresses(app, documents)),
+        egresses=tuple(
+            dataclasses.replace(egress, stand_in=stand_ins.get(egress.need))
+            for app, documents in applications.items()
+            for egress in _egresses(app, documents)
+        ),
     )
+
+
+def names(node: Node, caller: Caller) -> dict[str, str]:
+    """Every host name that the workload may know, with its address on the workload's own loopback."""
+    found = {
+        f"{need}{rest}": _LOOPBACK
+        for need in caller.needs
+        for rest in ("", f".{caller.app}", f".{caller.app}.localhost")
+    }
+    outside = egresses.loopbacks(node, caller)
+    return found | {
+        host: at for host, at in outside.items() if not (host.startswith("*") or host == at or at == _LOOPBACK)
+    }
+
+
+def addresses(node: Node, caller: Caller) -> list[str]:
+    """The numbers among what the workload may reach outside, which must be its loopback's own."""
+    return sorted(host for host, at in egresses.loopbacks(node, caller).items() if host == at != _LOOPBACK)
+
+
+def _living(service: Service, namespace: str | None) -> Service:
+    versions = tuple(dataclasses.replace(version, namespace=namespace) for version in service.versions)
+    return dataclasses.replace(service, versions=versions)
 
 
 def _of_kind(documents: Iterable[Document], kind: str) -> dict[str, Document]:

@@ -40,12 +40,7 @@ def status(as_json: Json = False) -> int:
     print(f"{say('home')}       {view['home']}")
     print(f"{say('ingress')}    {view['ingress']}\n{say('console')}    {view['console']}")
     print(f"Envoy      pid {view['envoy']['pid']}")
-    if view["isolation"] == "shared-loopback":
-        print(
-            say(
-                "isolation  shared loopback: the rules hold for traffic through the mesh; a local process can go round it"
-            )
-        )
+    print(f"{say('isolation')}  {_isolation(view)}")
     print()
     rows = [{**outputs.workload_row(row), "app": row["app"]} for row in view["workloads"]]
     columns = [("app", say("application")), *outputs.workload_columns()]
@@ -60,6 +55,16 @@ def _print_refusals(records: list[dict[str, Any]]) -> None:
         place = f" ({record['file'].rpartition('/')[2]}:{record['line']})" if record["line"] else ""
         times = say("{count} times", count=record["count"])
         print(f"\n{record['message']}, {times}\n  {record['hint']}{place}")
+
+
+def _isolation(view: dict[str, Any]) -> str:
+    if view["isolation"] == "network-namespaces":
+        return say("network namespaces: a workload reaches what its needs name, and is reached, through the mesh alone")
+    return say(
+        "shared loopback ({reason}): the rules hold for traffic through the mesh; a local process can go round it, and "
+        "nothing holds a workload back from the outside",
+        reason=view.get("isolation_reason", ""),
+    )
 
 
 def releases(app: AppArgument = None, as_json: Json = False) -> None:

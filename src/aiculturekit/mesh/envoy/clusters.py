@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from aiculturekit.mesh import identities
-from aiculturekit.mesh.envoy import capacities, documents, endpoints, names, outside, secrets, tracers
+from aiculturekit.mesh.envoy import capacities, documents, egresses, endpoints, names, outside, secrets, tracers
 from aiculturekit.mesh.envoy.documents import Json
 from aiculturekit.mesh.nodes import INGRESS, Caller, Node, Service, Version
 from aiculturekit.mesh.rules import Breaker
@@ -37,6 +37,7 @@ def compiled(node: Node, *, folder: Path, ports: Ports, authorities: str = "") -
         *_unneeded(node, folder),
         *_asked(node, folder),
         *outside.compiled(node, authorities=authorities),
+        *egresses.clusters(node),
     ]
     return sorted(found, key=lambda cluster: str(cluster["name"]))
 
@@ -121,6 +122,7 @@ def _replicas(service: Service, version: Version, *, ports: Iterable[int]) -> Js
         **capacities.choice(service.traffic.balance),
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
         "outlier_detection": _ejection(service.traffic.breaker),
+        **_from(version.namespace),
         **_speaks(service),
     }
 
@@ -166,6 +168,13 @@ def _cluster(name: str, assignment: Json | None = None, **thresholds: Any) -> Js
         per_connection_buffer_limit_bytes=documents.BUFFER,
         circuit_breakers={"thresholds": [capacities.PLENTY | thresholds]},
     )
+
+
+def _from(namespace: str | None) -> Json:
+    """Dial from within the namespace: its loopback is nobody else's."""
+    if namespace is None:
+        return {}
+    return {"upstream_bind_config": {"source_address": documents.address(0, namespace=namespace)["socket_address"]}}
 
 
 def _speaks(service: Service) -> Json:

@@ -26,8 +26,10 @@ def extension(name: str, message: str, /, **fields: Any) -> Json:
     return {"name": f"envoy.{name}", "typed_config": typed(message, **fields)}
 
 
-def address(port: int, *, host: str = LOOPBACK) -> Json:
-    return {"socket_address": {"address": host, "port_value": port}}
+def address(port: int, *, host: str = LOOPBACK, namespace: str | None = None) -> Json:
+    """`namespace` is the file that keeps the network namespace in which the address is; None for Envoy's own."""
+    place = {"network_namespace_filepath": namespace} if namespace else {}
+    return {"socket_address": {"address": host, "port_value": port, **place}}
 
 
 def source(folder: Path, file: str) -> Json:

@@ -45,7 +45,7 @@ def listeners(node: Node, *, folder: Path) -> Iterator[Json]:
         yield documents.typed(
             "config.listener.v3.Listener",
             name=name,
-            address=documents.address(port),
+            address=documents.address(port, namespace=caller.namespace),
             enable_reuse_port=False,
             per_connection_buffer_limit_bytes=documents.BUFFER,
             filter_chains=[{"filters": [filters.outbound(folder, door=name)]}],

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from aiculturekit.mesh.envoy import documents, filters, names, permissions, refusals, secrets, tracers
+from aiculturekit.mesh.envoy import documents, egresses, filters, names, permissions, refusals, secrets, tracers
 from aiculturekit.mesh.envoy.documents import Json
-from aiculturekit.mesh.nodes import Caller, Node, Service, Version
+from aiculturekit.mesh.nodes import USUAL_PORTS, Caller, Node, Service, Version
 
 INGRESS = "ingress"
 
@@ -19,19 +19,27 @@ def compiled(node: Node, *, folder: Path, has_ipv6: bool) -> list[Json]:
     found += [_inbound(s, v, folder=folder, trust_domain=node.trust_domain) for s in node.services for v in s.versions]
     for caller in node.callers:
         found += _needs(caller, services, folder=folder)
-        found.append(_proxy(caller, folder=folder))
-    return [tracers.traced(one, node.tracing) for one in sorted(found, key=lambda listener: str(listener["name"]))]
+        has_own = egresses.has_own(node, caller, port=USUAL_PORTS["http"])
+        found.append(_proxy(caller, folder=folder, is_usual=caller.namespace is not None and not has_own))
+    traced = [tracers.traced(listener, node.tracing) for listener in found]
+    outside = [one for caller in node.callers for one in egresses.listeners(node, caller, folder=folder)]
+    return sorted([*traced, *outside], key=lambda listener: str(listener["name"]))
 
 
-def ports(listeners: list[Json]) -> dict[int, str]:
-    """Port -> the name of the listener on it."""
-    return {listener["address"]["socket_address"]["port_value"]: listener["name"] for listener in listeners}
+def ports(listeners: list[Json]) -> dict[tuple[str | None, str, int], str]:
+    """(network namespace, or None for Envoy's own; address; port) -> the name of the listener that takes connections there."""
+    found = {}
+    for listener in listeners:
+        at = listener["address"]["socket_address"]
+        if "udp_listener_config" not in listener:
+            found[namespace(listener), at["address"], at["port_value"]] = listener["name"]
+    return found
 
 
-def addresses(listeners: list[Json]) -> set[tuple[str, int]]:
-    """(host, port) of every listener."""
-    places = [listener["address"]["socket_address"] for listener in listeners]
-    return {(place["address"], place["port_value"]) for place in places}
+def namespace(listener: Json) -> str | None:
+    """The file that keeps the network namespace in which it listens; None for Envoy's own."""
+    file: str | None = listener["address"]["socket_address"].get("network_namespace_filepath")
+    return file
 
 
 def _ingress(node: Node, *, folder: Path, has_ipv6: bool) -> Json:
@@ -47,13 +55,19 @@ def _needs(caller: Caller, services: dict[tuple[str, str], Service], *, folder: 
         if service := services.get((caller.app, target)):
             name = names.need(caller.app, caller.name, target)
             chain = _tunnel(caller, target) if service.protocol == "tcp" else filters.outbound(folder, door=name)
-            yield _listener(name, port, [chain])
+            yield _listener(name, port, [chain], namespace=caller.namespace)
 
 
-def _proxy(caller: Caller, *, folder: Path) -> Json:
+def _proxy(caller: Caller, *, folder: Path, is_usual: bool) -> Json:
+    """In a namespace also on the usual port, where `http://order-service` arrives by itself."""
     door = f"{names.proxy_door(caller.app, caller.name)}/%REQ(:AUTHORITY)%"
     chain = filters.outbound(folder, door=door, way=names.unneeded(caller.app, caller.name))
-    return _listener(names.proxy(caller.app, caller.name), caller.proxy, [chain])
+    name = names.proxy(caller.app, caller.name)
+    listener = _listener(name, caller.proxy, [chain], namespace=caller.namespace)
+    if is_usual:
+        usual = documents.address(USUAL_PORTS["http"], namespace=caller.namespace)
+        listener["additional_addresses"] = [{"address": usual}]
+    return listener
 
 
 def _inbound(service: Service, version: Version, *, folder: Path, trust_domain: str) -> Json:
@@ -88,12 +102,14 @@ def _pipe(cluster: str) -> Json:
     )
 
 
-def _listener(name: str, port: int, chain: list[Json], *, tls: Json | None = None) -> Json:
+def _listener(
+    name: str, port: int, chain: list[Json], *, tls: Json | None = None, namespace: str | None = None
+) -> Json:
     """Without SO_REUSEPORT, which would let a second program take the same port unnoticed."""
     return documents.typed(
         "config.listener.v3.Listener",
         name=name,
-        address=documents.address(port),
+        address=documents.address(port, namespace=namespace),
         enable_reuse_port=False,
         per_connection_buffer_limit_bytes=documents.BUFFER,
         filter_chains=[{"filters": chain} | ({"transport_socket": tls} if tls else {})],

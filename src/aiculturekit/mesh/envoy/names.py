@@ -14,6 +14,7 @@ from aiculturekit.mesh.nodes import Remote
 BOOTSTRAP, LISTENERS, CLUSTERS = "bootstrap.json", "lds.json", "cds.json"
 INGRESS_ROUTES, MESH_ROUTES = "ingress", "mesh"
 BUNDLE, FEDERATION = "bundle", "federation"
+EGRESS_BY_NAME = "egress/*"
 REFUSALS = "refusals.log"
 TOKENS_FILE = "tokens.json"
 TOKENS, CLAIMS, CLEAN, CHECK = "tokens", "claims", "clean", "check"
@@ -84,6 +85,16 @@ def far(app: str, caller: str, remote: Remote) -> str:
 def gate(app: str, service: str) -> str:
     """The door of a service at the gateway."""
     return f"gate/{app}/{service}"
+
+
+def egress(app: str, caller: str, host: str, port: int) -> str:
+    """The listener behind one need that lies outside, and the cluster that leads there."""
+    return f"egress/{app}/{caller}/{host}:{port}"
+
+
+def name_server(app: str, caller: str) -> str:
+    """The listener that answers what a workload in its own namespace looks up."""
+    return f"names/{app}/{caller}"
 
 
 def routes_file(table: str) -> str:

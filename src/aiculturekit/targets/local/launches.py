@@ -10,6 +10,8 @@ from typing import Any
 
 from aiculturekit.engine.environments import Environment
 from aiculturekit.engine.workloads import Key, Limits, Probe, Workload
+from aiculturekit.errors import Mistake
+from aiculturekit.language import say
 from aiculturekit.mesh.nodes import Tracing
 from aiculturekit.plan.documents import Document
 from aiculturekit.targets import nodes
@@ -77,6 +79,21 @@ def urls(app: str, document: Document, *, ports: Mapping[str, int]) -> dict[str,
         for need in document.body["needs"]
         if need["kind"] == "mesh"
     }
+
+
+def stand_ins(text: str) -> dict[str, tuple[str, int]]:
+    """`https://api.example.com=127.0.0.1:9443 tcp://…=…`: what answers in the place of a need that lies outside. Raises Mistake."""
+    found = {}
+    for item in text.split():
+        need, _, place = item.rpartition("=")
+        host, _, port = place.rpartition(":")
+        if "://" not in need or not host or not port.isdigit():
+            raise Mistake(
+                say("AIC_STAND_INS: {item} is not NEED=HOST:PORT", item=item),
+                hint=say("write https://api.example.com=127.0.0.1:9443, several with spaces in between"),
+            )
+        found[need.lower()] = (host, int(port))
+    return found
 
 
 def variable(name: str) -> str:

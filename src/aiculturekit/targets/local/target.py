@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 
 from aiculturekit import threads
 from aiculturekit.deploy.targets import Progress
 from aiculturekit.engine import environments
+from aiculturekit.engine.rooms import Rooms
 from aiculturekit.engine.schedules import Scheduler
 from aiculturekit.engine.supervisor import Engine
 from aiculturekit.engine.workloads import Key, Status, Workload
 from aiculturekit.errors import HostTrouble, Problem
 from aiculturekit.language import say
 from aiculturekit.mesh.meshes import Mesh
-from aiculturekit.mesh.nodes import Realm, Tracing
+from aiculturekit.mesh.nodes import Node, Realm, Tracing
 from aiculturekit.plan.documents import RANKS, Document
 from aiculturekit.plan.steps import Step
 from aiculturekit.spec.models import Application
@@ -43,11 +44,13 @@ class Local:
         ingress_port: int,
         realm: Callable[[], Realm] = Realm,
         tracing: Tracing | None = None,
+        rooms: Rooms | None = None,
+        stand_ins: Mapping[str, tuple[str, int]] | None = None,
     ) -> None:
         self._home, self._engine, self._mesh = home, engine, mesh
-        self._ports, self._scheduler = ports, scheduler
+        self._ports, self._scheduler, self._rooms = ports, scheduler, rooms
         self._inherited, self._ingress_port, self._realm = inherited, ingress_port, realm
-        self._tracing = tracing
+        self._tracing, self._stand_ins = tracing, stand_ins or {}
         self._documents: dict[str, dict[tuple[str, str], Document]] = {}
         self._coming: list[tuple[str, Document]] = []
         self._lock = asyncio.Lock()
@@ -209,15 +212,35 @@ class Local:
             for app, document in self._coming:
                 applications.setdefault(app, []).append(document)
             ports = await self._ports.ensure(nodes.port_names(applications))
-            node = nodes.node(
-                applications,
-                ports=ports,
-                ingress_port=self._ingress_port,
-                realm=self._realm(),
-                tracing=self._tracing,
-            )
-            await self._mesh.apply(node)
+            async with _housed(self._rooms, nodes.workloads(applications)) as namespaces:
+                node = nodes.node(
+                    applications,
+                    ports=ports,
+                    ingress_port=self._ingress_port,
+                    realm=self._realm(),
+                    tracing=self._tracing,
+                    namespaces=namespaces,
+                    stand_ins=self._stand_ins,
+                )
+                if self._rooms is not None:
+                    await threads.run(_furnish, self._rooms, node)
+                await self._mesh.apply(node)
             self._done = done
+
+
+@contextlib.asynccontextmanager
+async def _housed(rooms: Rooms | None, wanted: list[tuple[str, str]]) -> AsyncIterator[Mapping[tuple[str, str], str]]:
+    """Rooms are there before the mesh has listeners in them, and go after those."""
+    if rooms is None:
+        yield {}
+        return
+    yield await threads.run(rooms.ensure, wanted)
+    await threads.run(rooms.keep, wanted)
+
+
+def _furnish(rooms: Rooms, node: Node) -> None:
+    for caller in node.callers:
+        rooms.furnish(caller.app, caller.name, names=nodes.names(node, caller), addresses=nodes.addresses(node, caller))
 
 
 def _resources_needed(document: Document) -> list[str]:
