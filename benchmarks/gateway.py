@@ -11,8 +11,9 @@ from pathlib import Path
 
 from benchmarks import peers
 from benchmarks.loads import Throughput, wrk
-from benchmarks.products import application, product
+from benchmarks.products import Product, application, product
 from benchmarks.tables import Row, program
+from tests.mesh.issuers import Issuer
 
 
 def run(*, quick: bool = False) -> Iterator[Row]:
@@ -29,11 +30,53 @@ def run(*, quick: bool = False) -> Iterator[Row]:
             "nginx, one hop": stack.enter_context(peers.nginx(folder / "nginx", upstream=upstream)),
             "nginx directly": upstream,
         }
-        measured: dict[str, list[Throughput]] = {name: [] for name in ports}
+        guarded = stack.enter_context(product())
+        scripts = _guarded(guarded, folder / "guarded", collector=upstream)
+        measured: dict[str, list[Throughput]] = {name: [] for name in (*ports, *scripts)}
         for _ in range(rounds):
             for name, port in ports.items():
                 measured[name].append(wrk(port, seconds=seconds))
+            for name, script in scripts.items():
+                measured[name].append(wrk(guarded.ingress, seconds=seconds, script=script))
+    tokens = {name: measured.pop(name) for name in scripts}
     yield from _rows(measured)
+    yield from _guarded_rows(tokens, plain=statistics.median(one.rate for one in measured["ours"]))
+
+
+def _guarded(made: Product, folder: Path, *, collector: int) -> dict[str, Path]:
+    """The same application behind tokens with claims, and with traces of one request in a hundred; what is measured -> wrk's script."""
+    issuer = Issuer()
+    made.set(AIC_OTLP=f"http://127.0.0.1:{collector}?percent=1")
+    jwt = f"{{issuer: {issuer.name!r}, audience: shop, jwks: keys.json, claims: {{role: admin}}}}"
+    nginx_application(folder, more=f", access: {{jwt: {jwt}}}")
+    (folder / "keys.json").write_text(issuer.jwks)
+    made.aic("up", "-d", str(folder))
+    return {
+        name: _script(
+            folder / f"{count}.lua", [issuer.token(aud="shop", role="admin", jti=str(at)) for at in range(count)]
+        )
+        for name, count in (("one token", 1), ("4,000 tokens in turn", 4000))
+    }
+
+
+def _script(path: Path, tokens: list[str]) -> Path:
+    listed = ",".join(f'"Bearer {token}"' for token in tokens)
+    path.write_text(
+        f"local tokens = {{{listed}}}\nlocal at = 0\n"
+        "function request()\n  at = at % #tokens + 1\n"
+        '  return wrk.format("GET", "/", {["authorization"] = tokens[at]})\nend\n'
+    )
+    return path
+
+
+def _guarded_rows(measured: dict[str, list[Throughput]], *, plain: float) -> Iterator[Row]:
+    """More different tokens than are remembered: each signature is verified anew."""
+    for name, runs in measured.items():
+        what = f"ingress -> JWT ({name}) -> mTLS + authorization -> service, metrics, traces of 1%"
+        rate, bar = statistics.median(one.rate for one in runs), ">= 10,000/s" if name == "one token" else ""
+        yield Row(what, rate, "requests/s", "without tokens and traces", plain, bar)
+        yield Row(f"{what}, p99", statistics.median(one.p99_ms for one in runs), "ms")
+        yield Row(f"{what}, bad answers", float(sum(one.bad for one in runs)), "requests", bar="0")
 
 
 def _rows(measured: dict[str, list[Throughput]]) -> Iterator[Row]:
@@ -48,12 +91,12 @@ def _rows(measured: dict[str, list[Throughput]]) -> Iterator[Row]:
     yield Row(f"{what}, bad answers", float(sum(one.bad for one in measured["ours"])), "requests", bar="0")
 
 
-def nginx_application(folder: Path) -> Path:
-    """nginx as a service: the configuration is written by its own command, which knows $PORT."""
+def nginx_application(folder: Path, *, more: str = "") -> Path:
+    """nginx as a service: the configuration is written by its own command, which knows $PORT. `more` are further keys."""
     folder.mkdir(parents=True)
     template = peers.nginx_config(folder / "state", port="PORT_HERE")
     (folder / "nginx.conf.in").write_text(template)
     nginx = program("nginx", package="nginx-light")
     configure = "sed s/PORT_HERE/$PORT/ nginx.conf.in > nginx.$PORT.conf"
     command = f"{configure}; exec {nginx} -p {folder}/state -c {folder}/nginx.$PORT.conf -e stderr"
-    return application(folder, f"app: gateway\nservices:\n  web: {{run: '{command}', public: /}}\n")
+    return application(folder, f"app: gateway\nservices:\n  web: {{run: '{command}', public: /{more}}}\n")

@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 from benchmarks.tables import program
 
@@ -26,8 +27,10 @@ class Throughput:
     bad: int
 
 
-def wrk(port: int, *, seconds: int, connections: int = 32, host: str = "") -> Throughput:
+def wrk(port: int, *, seconds: int, connections: int = 32, host: str = "", script: Path | None = None) -> Throughput:
+    """`script` is one in Lua that makes the requests."""
     headers = ["-H", f"Host: {host}"] if host else []
+    headers += ["-s", str(script)] if script else []
     command = [
         program("wrk", package="wrk"), "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", *headers, f"http://127.0.0.1:{port}/",
     ]  # fmt: skip

@@ -5,13 +5,21 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import datetime
 import json
+import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
+from aiculturekit.errors import Failed
+from aiculturekit.mesh import svids
 from aiculturekit.mesh.meshes import Mesh
 from aiculturekit.mesh.nodes import Entry, Node, Service, Version
 from aiculturekit.mesh.rules import Access, Check, Jwt, Match, Traffic
@@ -269,6 +277,61 @@ async def test_without_keys_nobody_passes_and_the_reason_is_said(mesh: Mesh, sta
         keys = Keys(issuer.jwks)
         async with await asyncio.start_server(keys.serve, "127.0.0.1", nobody):
             await _until_status(stage, issuer.token(), 200)
+
+
+@pytest.mark.parametrize("is_trusted", [True, False])
+async def test_keys_over_https_are_believed_to_whom_this_machine_trusts(
+    stage: Any, issuer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_trusted: bool
+) -> None:
+    own, other = (_certificate(tmp_path / name) for name in ("own", "other"))
+    monkeypatch.setenv("SSL_CERT_FILE", str((own if is_trusted else other) / "cert.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(own / "cert.pem", own / "key.pem")
+    server = await asyncio.start_server(Keys(issuer.jwks).serve, "127.0.0.1", 0, ssl=context)
+    url = f"https://localhost:{server.sockets[0].getsockname()[1]}/keys"
+    async with server, stages.running(tmp_path / "home") as mesh, stages.Replica("gw") as gw:
+        await mesh.apply(guarded(stage, Access(jwt=(kind(issuer, jwks=url),))))
+        await stages.publish(mesh, "gw", gw)
+        if is_trusted:
+            await _until_status(stage, issuer.token(), 200)
+        else:
+            await asyncio.sleep(1.0)
+            assert (await ask(stage, issuer.token())).status == 503
+
+
+def _certificate(folder: Path) -> Path:
+    """A certificate for localhost that vouches for itself."""
+    folder.mkdir()
+    key, name = (
+        ec.generate_private_key(ec.SECP256R1()),
+        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, folder.name)]),
+    )
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "cert.pem").write_text(svids.pem(made))
+    (folder / "key.pem").write_text(svids.key_pem(key))
+    return folder
+
+
+async def test_a_key_set_that_envoy_cannot_read_changes_nothing(mesh: Mesh, stage: Any, issuer: Any) -> None:
+    async with stages.Replica("gw") as gw:
+        await mesh.apply(guarded(stage, Access(jwt=(kind(issuer),))))
+        await stages.publish(mesh, "gw", gw)
+        with pytest.raises(Failed, match="jwks"):
+            await mesh.apply(guarded(stage, Access(jwt=(kind(issuer, jwks='{"keys": [{"kty": "EC"}]}'),))))
+        assert (await ask(stage, issuer.token())).status == 200
+        assert (await ask(stage)).status == 401
 
 
 async def _until_status(stage: Any, token: str, status: int) -> None:

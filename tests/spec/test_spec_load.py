@@ -358,7 +358,7 @@ def test_a_key_set_must_be_there_and_be_one(tmp_path: Path) -> None:
     (tmp_path / "keys.json").write_text("{}")
     with pytest.raises(SpecError, match="key set"):
         load.parse(text, file=tmp_path / "aic.yaml")
-    (tmp_path / "keys.json").write_text('{"keys": []}')
+    (tmp_path / "keys.json").write_text('{"keys": [{"kty": "EC"}]}')
     load.parse(text, file=tmp_path / "aic.yaml")
 
 

@@ -136,4 +136,4 @@ def _is_key_set(file: Path) -> bool:
         value = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return isinstance(value, dict) and isinstance(value.get("keys"), list)
+    return isinstance(value, dict) and isinstance(value.get("keys"), list) and bool(value["keys"])
