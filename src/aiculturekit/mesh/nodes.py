@@ -78,9 +78,9 @@ class Caller:
     name: str
     proxy: int
     needs: Mapping[str, int] = dataclasses.field(default_factory=dict, hash=False)
-    namespace: str | None = None
     remotes: Mapping[Remote, int] = dataclasses.field(default_factory=dict, hash=False)
     """The services of other nodes that it needs, with their loopback ports."""
+    namespace: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
