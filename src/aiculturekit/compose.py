@@ -117,6 +117,7 @@ class Parts:
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
+        await self.observations.close()
         await self.engine.close()
         await self.mesh.close()
         await self.database.close()

@@ -81,6 +81,6 @@ def test_an_unused_need_says_which_line_to_take_away() -> None:
 
 
 def test_refusals_within_the_window_come_first_and_audited_calls_are_told_apart() -> None:
-    made = found(Sighting(LONG), refusal(JUST), refusal(JUST, allowed=True), refusal(LONG))
+    made = found(Sighting(LONG), refusal(JUST), refusal(JUST, allowed=True), refusal(LONG), refusal(JUST, kind="token"))
     assert [one["kind"] for one in made["findings"]] == ["refused", "audit", "unused"]
     assert (made["findings"][0]["count"], made["findings"][0]["line"]) == (3, 7)

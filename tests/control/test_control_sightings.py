@@ -75,6 +75,24 @@ async def test_a_new_daemon_knows_what_the_one_before_saw(database: Database) ->
     assert second.of("shop")["web", "orders"].called_at == 90_010.0
 
 
+async def test_what_changed_since_the_last_write_is_left_to_the_next_daemon(database: Database) -> None:
+    first = await reopened(database)
+    await first.note(Sample(0.0, {"server.uptime": 1}, {}), now=1000.0)
+    await first.note(sample(0), now=1002.0)
+    assert (await reopened(database)).of("shop"), "a new permission is written at once"
+    await first.note(sample(3), now=1004.0)
+    await first.close(now=1005.0)
+    [known] = (await reopened(database)).of("shop").values()
+    assert (known.since, known.called_at) == (1002.0, 1004.0)
+
+
+async def test_a_daemon_that_noted_nothing_leaves_what_there_was(database: Database) -> None:
+    await (await reopened(database)).note(sample(5), now=1000.0)
+    await (await reopened(database)).close(now=2000.0)
+    second = await reopened(database)
+    assert second.of("shop")["web", "orders"].since == 1000.0
+
+
 async def test_while_neither_was_there_nobody_watched(database: Database) -> None:
     await (await reopened(database)).note(sample(5), now=1000.0)
     later = 1000.0 + GAP + 1

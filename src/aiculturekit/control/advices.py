@@ -119,7 +119,8 @@ def _of_refusals(listed: Sequence[Grant], refusals: Sequence[Mapping[str, Any]],
     """What was refused, and what would be: a call that an audit let pass is as much in need of a line."""
     known = {(grant.source, grant.target): grant for grant in listed}
     for one in refusals:
-        if datetime.fromisoformat(one["at"]).timestamp() < start:
+        is_of_needs = one.get("kind", "call") == "call"  # tokens and certificates have nothing to do with needs
+        if not is_of_needs or datetime.fromisoformat(one["at"]).timestamp() < start:
             continue
         kind = "audit" if one.get("allowed") else "refused"
         grant = known.get((one["source"], one["target"])) or Grant("services", one["source"], one["target"])

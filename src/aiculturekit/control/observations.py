@@ -68,6 +68,11 @@ class Observations:
             self._hub.tell("sample", {})
             await self._pause()
 
+    async def close(self) -> None:
+        """Keep what the next daemon should know. The sampling has ended before."""
+        with contextlib.suppress(AicError):  # a full disk must not keep anything else from being let go of
+            await self._sightings.close(now=time.time())
+
     def _take(self, now: Sample) -> None:
         before, self._sample = self._sample, now
         if before is None:

@@ -74,10 +74,16 @@ class Sightings:
             self._known = {pair: dataclasses.replace(one, since=now) for pair, one in self._known.items()}
         self._known = updated(self._known, figures.growths(sample, None), now=now)
         quiet = HEARTBEAT if self._known == self._saved else SAVE
-        if self._saved_at is None or now - self._saved_at >= quiet:
-            await self.save(now=now)
+        is_other = self._known.keys() != self._saved.keys()
+        if is_other or self._saved_at is None or now - self._saved_at >= quiet:
+            await self._save(now)
 
-    async def save(self, *, now: float) -> None:
+    async def close(self, *, now: float) -> None:
+        """Leave what is known to the next daemon; nothing where nothing was ever noted."""
+        if self._saved_at is not None:
+            await self._save(now)
+
+    async def _save(self, now: float) -> None:
         apps: dict[str, list[list[object]]] = {}
         for (app, source, target), one in sorted(self._known.items()):
             apps.setdefault(app, []).append([source, target, *dataclasses.astuple(one)])
