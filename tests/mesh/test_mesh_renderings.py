@@ -144,8 +144,8 @@ def test_nothing_is_forgotten(mesh: str) -> None:
 
 VALUES: dict[type, set[str]] = {
     Service: {"app", "name", "versions", "callers", "operations", "traffic", "access", "protocol"},
-    Version: {"name", "port", "weight", "match"},
-    Caller: {"app", "name", "proxy", "needs", "remotes"},
+    Version: {"name", "port", "weight", "match", "namespace"},  # a place on this machine, as the port is
+    Caller: {"app", "name", "proxy", "needs", "remotes", "namespace"},
     Traffic: {
         "timeout", "retries", "breaker", "limit", "balance", "sticky", "mirror", "fault", "headers", "cors", "compress", "max_body",
         "routes",
