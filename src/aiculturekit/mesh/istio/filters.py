@@ -24,14 +24,16 @@ def rendered(node: Node, place: Place) -> Iterator[Manifest]:
     for service in node.services:
         yield from _breaker(service, place)
         if patches := list(_inbound(service)):
-            yield at_service(service, "treatment", patches, place)
+            yield at_service(service, "treatment", patches, place, priority=20)
 
 
-def at_service(service: Service, name: str, patches: Iterable[Json], place: Place) -> Manifest:
-    """For the Envoys beside the service's own replicas."""
+def at_service(service: Service, name: str, patches: Iterable[Json], place: Place, *, priority: int) -> Manifest:
+    """For the Envoys beside the service's own replicas; a smaller priority stands earlier on a request's way."""
     selector = {"labels": {"app": service.name}}
     full = f"{service.name}-{name}"
-    return names.envoy_filter(full, place.namespace, workloadSelector=selector, configPatches=list(patches))
+    return names.envoy_filter(
+        full, place.namespace, priority=priority, workloadSelector=selector, configPatches=list(patches)
+    )
 
 
 def http_filter(name: str, config: Json, *, context: str = "SIDECAR_INBOUND") -> Json:

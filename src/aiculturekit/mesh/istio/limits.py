@@ -37,7 +37,7 @@ def rendered(node: Node, place: Place) -> Iterator[Manifest]:
                 filters.http_filter("envoy.filters.http.local_ratelimit", _quiet(rules)),
                 filters.http_filter("aic.limits.clean", _mutation(_gone())),
             ]
-            yield filters.at_service(service, "limits", patches, place)
+            yield filters.at_service(service, "limits", patches, place, priority=10)
 
 
 def _quiet(rules: Json) -> Json:

@@ -31,8 +31,15 @@ def _of_service(service: Service, place: Place) -> Json:
     if service.protocol == "tcp":
         match = [{"port": place.port}]
         return hosts | {"tcp": [{"match": match, "route": _destinations(service, _split(service), place)}]}
-    found = [route for branch in branches(service) if not branch.match.claim for route in of(service, branch, place)]
+    reached = [branch for branch in _reached(branches(service)) if not branch.match.claim]
+    found = [route for branch in reached for route in of(service, branch, place)]
     return hosts | {"http": found}
+
+
+def _reached(found: tuple[Branch, ...]) -> tuple[Branch, ...]:
+    """Those up to the first that takes whatever is left: a route may do so before the last one does."""
+    last = next(at for at, branch in enumerate(found) if branch.match == found[-1].match)
+    return found[: last + 1]
 
 
 def _split(service: Service) -> Branch:
@@ -45,7 +52,7 @@ def _public(node: Node, place: Place) -> Json:
     found = [
         route
         for entry in sorted(node.entries, key=lambda entry: (-len(entry.prefix.rstrip("/")), entry.prefix))
-        for branch in branches(services[entry.service], within=entry.prefix)
+        for branch in _reached(branches(services[entry.service], within=entry.prefix))
         for route in of(services[entry.service], branch, place, entry=entry)
     ]
     return {"hosts": list(place.hosts), "gateways": [gateways.NAME], "http": found}
