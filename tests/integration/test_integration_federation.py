@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from aiculturekit.errors import Mistake
-from aiculturekit.mesh import federations, meshes
+from aiculturekit.mesh import federations, meshes, refusals
 from aiculturekit.mesh.envoy import clusters
 from aiculturekit.mesh.meshes import Mesh
 from aiculturekit.mesh.nodes import Caller, Gateway, Node, Remote, Service, Version
@@ -125,7 +125,13 @@ async def test_a_workload_of_one_node_calls_a_service_of_the_other(tmp_path: Pat
         answer = await stages.get(both.web)
         assert answer.status == 200
         assert f"URI={WEB}" in str(answer.json["headers"]), "the replica learns who called"
-        assert (await stages.get(both.spy)).status == 403, "a certificate is not a permission"
+        spied = await stages.get(both.spy)
+        assert spied.status == 403, "a certificate is not a permission"
+        assert b"bank/pay: its `access.foreign` does not name that workload" in spied.body
+        log = tmp_path / "b" / "mesh" / "refusals.log"
+        await stages.until(lambda: log.exists() and log.read_bytes().count(b"\n"))
+        refusal = refusals.parse(log.read_bytes().splitlines()[-1])
+        assert refusal and (refusal.kind, refusal.source) == ("foreign", "spiffe://a.test/ns/shop/sa/spy")
 
         await both.apply(foreign=())
         assert await both.status(both.web) in (403, 503), "nobody is named"

@@ -58,6 +58,8 @@ def _place(refusal: Refusal, application: Application | None) -> str:
         return f"services.{refusal.target}.access.check"
     if refusal.kind == "certificate":
         return f"services.{refusal.target}"
+    if refusal.kind == "foreign":
+        return f"services.{refusal.target}.access.foreign"
     section = "jobs" if application and refusal.source in application.jobs else "services"
     return f"{section}.{refusal.source}.needs"
 
@@ -83,6 +85,8 @@ def _message(refusal: Refusal, *, is_narrow: bool) -> str:
         return say("the check of {target} refused a request", **names)
     if refusal.kind == "certificate":
         return say("a connection to {target} showed no good certificate: {detail}", **names, detail=refusal.detail)
+    if refusal.kind == "foreign":
+        return say("{source} of another node called {target}, whose access.foreign does not name it", **names)
     if is_narrow:
         operation = f"{refusal.method} {refusal.path}"
         text = say("{source} called {operation} of {target}, which its needs do not name", **names, operation=operation)
@@ -98,6 +102,8 @@ def _hint(refusal: Refusal, place: str, *, is_narrow: bool) -> str:
         return say("who is asked says {place}", place=place)
     if refusal.kind == "certificate":
         return say("call it through the mesh, at the address that a need gives")
+    if refusal.kind == "foreign":
+        return say("to allow it, add `{target}` to {place}", target=refusal.source, place=place)
     if is_narrow:
         operation = f"{refusal.method} {refusal.path}"
         return say(

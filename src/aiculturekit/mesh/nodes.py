@@ -194,7 +194,7 @@ class Edge:
 class Refusal:
     """Something that was not let through; `at` is seconds since the epoch. `kind`: a "call" that no need names (`allowed` under audit),
     a request from outside without a good "token", without the "claims" that are asked for, or refused by the "check"; a connection
-    without a good "certificate". `detail` are Envoy's own words."""
+    without a good "certificate"; a "foreign" call of another node, whose `source` is the SPIFFE ID. `detail` are Envoy's own words."""
 
     at: float
     app: str
@@ -202,6 +202,6 @@ class Refusal:
     target: str
     method: str
     path: str
-    kind: Literal["call", "token", "claims", "check", "certificate"] = "call"
+    kind: Literal["call", "token", "claims", "check", "certificate", "foreign"] = "call"
     detail: str = ""
     allowed: bool = False

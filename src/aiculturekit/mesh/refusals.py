@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from aiculturekit.mesh import identities
+from aiculturekit.mesh.envoy.names import GATEWAY
 from aiculturekit.mesh.nodes import INGRESS, Refusal
 
 LIMIT = 1024 * 1024
@@ -24,6 +25,8 @@ def parse(line: bytes | str) -> Refusal | None:
     try:
         record = json.loads(line)
         who = identities.parse(record["peer"] or "")
+        if record.get("door") == GATEWAY:
+            return _foreign(record)
         if who is not None and "query" in record:
             return _outside(record, who[1])
         kind, detail = _reason(record)
@@ -42,6 +45,13 @@ def parse(line: bytes | str) -> Refusal | None:
         )
     except (ValueError, KeyError, TypeError):
         return None
+
+
+def _foreign(record: dict[str, str]) -> Refusal:
+    """Of another node: its whole SPIFFE ID is its name here."""
+    at, app, target = float(record["at"]), record["app"], record["target"]
+    method, path = record["method"] or "", record["path"] or ""
+    return Refusal(at, app, source=record["peer"] or "", target=target, method=method, path=path, kind="foreign")
 
 
 def _reason(record: dict[str, str]) -> tuple[Literal["call", "token", "claims", "check", "certificate"], str]:

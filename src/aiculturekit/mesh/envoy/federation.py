@@ -18,7 +18,6 @@ from aiculturekit.mesh.envoy.documents import Json
 from aiculturekit.mesh.nodes import Caller, Neighbour, Node, Remote, Service
 from aiculturekit.mesh.rules import UNSENT
 
-GATEWAY = "gateway"
 _CALLER = "@gateway"
 """Whom the service's rules take for the caller; no workload can be called so."""
 _TIMEOUT = 15.0
@@ -33,7 +32,7 @@ def listeners(node: Node, *, folder: Path) -> Iterator[Json]:
         )
         yield documents.typed(
             "config.listener.v3.Listener",
-            name=GATEWAY,
+            name=names.GATEWAY,
             address=documents.address(node.gateway.port, host=node.gateway.host),
             enable_reuse_port=False,
             per_connection_buffer_limit_bytes=documents.BUFFER,

@@ -40,18 +40,33 @@ def outbound(folder: Path, *, door: str, way: str = "") -> Json:
 
 def inbound(folder: Path, *, door: str, app: str, service: str) -> Json:
     return _answering(
-        "inbound", folder, guards=chains.called(), app=app, service=service, **_early([_noted(names.DOOR, door)])
+        "inbound",
+        folder,
+        guards=chains.called(),
+        access_log=[refusals.of_calls(folder, app=app, service=service)],
+        local_reply_config=_replying(refusals.reply(app=app, service=service), app=app, service=service),
+        **_early([_noted(names.DOOR, door)]),
     )
 
 
 def gate(folder: Path, *, door: str, app: str, service: str) -> Json:
     """Where another node's workloads come in: they are strangers as at the ingress, and must show who they are as inside."""
-    guards = [*chains.calling(), *chains.called()]
-    opened = _cleaned(_noted(names.DOOR, door)) | {"normalize_path": True}
-    return _answering("gateway", folder, guards=guards, app=app, service=service, **opened)
+    return _answering(
+        "gateway",
+        folder,
+        guards=[*chains.calling(), *chains.called()],
+        access_log=[refusals.of_foreigners(folder, app=app, service=service)],
+        local_reply_config=_replying(refusals.foreign_reply(app=app, service=service), app=app, service=service),
+        normalize_path=True,
+        **_cleaned(_noted(names.DOOR, door)),
+    )
 
 
-def _answering(prefix: str, folder: Path, *, guards: list[Json], app: str, service: str, **fields: object) -> Json:
+def _replying(refusal: Json, *, app: str, service: str) -> Json:
+    return {"mappers": [refusal, *replies.compiled(app=app, service=service)]}
+
+
+def _answering(prefix: str, folder: Path, *, guards: list[Json], **fields: object) -> Json:
     """The peer's SPIFFE ID goes to the replica in `x-forwarded-client-cert`; whatever it said of itself there is
     removed."""
     nobody = documents.extension(
@@ -68,10 +83,6 @@ def _answering(prefix: str, folder: Path, *, guards: list[Json], app: str, servi
         generate_request_id=False,
         forward_client_cert_details="SANITIZE_SET",
         set_current_client_cert_details={"uri": True},
-        access_log=[refusals.of_calls(folder, app=app, service=service)],
-        local_reply_config={
-            "mappers": [refusals.reply(app=app, service=service), *replies.compiled(app=app, service=service)]
-        },
         http2_protocol_options={"allow_connect": True},
     )
 

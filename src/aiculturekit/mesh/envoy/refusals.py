@@ -25,6 +25,12 @@ def of_calls(folder: Path, *, app: str, service: str) -> Json:
     return log(folder, {"or_filter": {"filters": verdicts}}, app=app, target=service, **fields)
 
 
+def of_foreigners(folder: Path, *, app: str, service: str) -> Json:
+    """Calls from other nodes, at the gateway."""
+    fields = {"method": "%REQ(:METHOD):16%", "path": "%PATH(NQ):256%", "door": names.GATEWAY}
+    return log(folder, _noted(permissions.RBAC, "enforced_engine_result"), app=app, target=service, **fields)
+
+
 def of_connections(folder: Path, *, app: str, service: str) -> Json:
     """The same for a tcp service, whose refusal is the end of the connection and leaves no metadata."""
     is_denied = expression("connection.termination_details.startsWith('rbac_access_denied')")
@@ -75,6 +81,17 @@ def reply(*, app: str, service: str) -> Json:
         "To allow it, its needs must have `{service}`, or `{service}: {operation}`.\n",
         service=service,
         operation="%REQ(:METHOD):16% %PATH(NQ):256%",
+    )
+    return mapper(status(403), text)
+
+
+def foreign_reply(*, app: str, service: str) -> Json:
+    """What one of another node reads."""
+    text = say(
+        "{caller} may not call {app}/{service}: its `access.foreign` does not name that workload.\n",
+        caller="%DOWNSTREAM_PEER_URI_SAN%",
+        app=app,
+        service=service,
     )
     return mapper(status(403), text)
 
