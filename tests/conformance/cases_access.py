@@ -85,6 +85,16 @@ async def the_versions_of_a_tcp_service_have_weights(stage: Stage) -> None:
     assert {await say(stage, b"hello\n") for _ in range(6)} == {b"v2-1 HELLO\n"}
 
 
+@case("protocol.http2", api="protocol: http2\nversions: {v1: {weight: 50}, v2: {weight: 50}}")
+async def a_service_may_speak_http2(stage: Stage) -> None:
+    for source in ("web", "ingress"):
+        answers = await stage.many(12, "/x?y=1", source=source, method="POST", body=b"12345")
+        assert {(answer.json["path"], answer.json["size"]) for answer in answers} == {("/x?y=1", 5)}
+        assert {answer.seen[":path"] for answer in answers} == {"/x?y=1"}, "over HTTP/2"
+    assert {request.caller for request in stage.seen} == {f"/ns/{APP}/sa/web", stage.ingress_identity}
+    assert {answer.version for answer in await stage.many(40)} == {"v1", "v2"}
+
+
 async def upgraded(stage: Stage, source: str) -> None:
     door = stage.door(source)
     async with asyncio.timeout(10):

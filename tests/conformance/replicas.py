@@ -7,6 +7,8 @@ import contextlib
 import dataclasses
 import json
 
+from tests.conformance import streams
+
 
 @dataclasses.dataclass
 class Behaviour:
@@ -37,7 +39,7 @@ class Request:
 
 
 class Replica:
-    """HTTP/1.1 with its `Upgrade: websocket`, event streams on /events, and whatever is no HTTP comes back in capital letters."""
+    """HTTP/2 in plain text, HTTP/1.1 with its `Upgrade: websocket`, event streams on /events, and whatever is no HTTP comes back in capital letters."""
 
     def __init__(self, version: str, name: str, *, port: int) -> None:
         self.version, self.name, self.port = version, name, port
@@ -76,6 +78,9 @@ class Replica:
         first = await reader.readline()
         if not first:
             return False
+        if first.startswith(streams.PREFACE):
+            await streams.serve(first, reader, writer, answered=self._shown)
+            return False
         if not first.strip().endswith(b"HTTP/1.1"):
             writer.write(self.name.encode() + b" " + first.upper())
             return True
@@ -94,6 +99,16 @@ class Replica:
             return False
         return await self._answer(writer, request)
 
+    def _shown(self, headers: dict[str, str], size: int) -> bytes:
+        """The answer to a request over HTTP/2."""
+        request = Request(headers[":method"], headers[":path"], headers, size)
+        self.seen.append(request)
+        return self._told(request)
+
+    def _told(self, request: Request) -> bytes:
+        shown = {"version": self.version, "replica": self.name, **dataclasses.asdict(request)}
+        return json.dumps(shown).encode()
+
     async def _answer(self, writer: asyncio.StreamWriter, request: Request) -> bool:
         wanted = self.behaviour
         is_struck = len(self.seen) % wanted.every == 0
@@ -107,8 +122,7 @@ class Replica:
             writer.transport.abort()
             return False
         status = wanted.status if is_struck else 200
-        shown = {"version": self.version, "replica": self.name, **dataclasses.asdict(request)}
-        body = json.dumps(shown).encode() if wanted.body is None else wanted.body
+        body = self._told(request) if wanted.body is None else wanted.body
         given = (("content-type", "application/json"), ("content-length", str(len(body))), *wanted.headers)
         head = "".join(f"{name}: {value}\r\n" for name, value in given)
         writer.write(f"HTTP/1.1 {status} Status\r\n{head}\r\n".encode() + (b"" if request.method == "HEAD" else body))

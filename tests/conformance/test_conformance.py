@@ -5,14 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
+from aiculturekit.control import renderings
+from aiculturekit.mesh import uses
 from tests.conformance import cases_access, cases_failures, cases_routes, cases_tokens, cases_treatment, istiods, ours
 from tests.conformance.cases import CASES, Case
 from tests.conformance.replicas import Replica
-from tests.conformance.stages import PORTS, Stage
+from tests.conformance.stages import PORTS, Stage, node
 from tests.servers import istio, networks
 
 MODULES = (cases_routes, cases_failures, cases_treatment, cases_access, cases_tokens)
@@ -70,6 +73,17 @@ async def test_a_rule_means_the_same(one: Case, stage: Stage) -> None:
         (stage.folder / name).write_text(text)
     await stage.apply(one.text)
     await one.play(stage)
+
+
+def test_every_rule_that_istio_takes_is_backed_by_a_case(tmp_path: Path) -> None:
+    """Which rules a case backs is not only said, but found in its text."""
+    played = set[str]()
+    for one in CASES:
+        for name, text in one.files.items():
+            (tmp_path / name).write_text(text)
+        played |= {use.feature for use in uses.of(node(one.text, folder=tmp_path))}
+    taken = {cell.feature for row in renderings.matrix() for cell in row if cell.mesh == "istio" and cell.is_supported}
+    assert taken - played == set()
 
 
 def test_every_case_says_what_it_backs() -> None:
