@@ -5,15 +5,18 @@ from __future__ import annotations
 
 import contextlib
 import statistics
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks import peers
+from benchmarks import istio, peers
 from benchmarks.loads import Throughput, wrk
 from benchmarks.products import Product, application, product
-from benchmarks.tables import Row, program
+from benchmarks.tables import Missing, Row, program
 from tests.mesh.issuers import Issuer
+
+PAIR = "Istio: gateway, sidecar"
 
 
 def run(*, quick: bool = False) -> Iterator[Row]:
@@ -30,17 +33,29 @@ def run(*, quick: bool = False) -> Iterator[Row]:
             "nginx, one hop": stack.enter_context(peers.nginx(folder / "nginx", upstream=upstream)),
             "nginx directly": upstream,
         }
+        pair = _istio(stack, folder / "i")
         guarded = stack.enter_context(product())
         scripts = _guarded(guarded, folder / "guarded", collector=upstream)
-        measured: dict[str, list[Throughput]] = {name: [] for name in (*ports, *scripts)}
+        measured: dict[str, list[Throughput]] = {name: [] for name in (*ports, *scripts, *([PAIR] if pair else []))}
         for _ in range(rounds):
             for name, port in ports.items():
                 measured[name].append(wrk(port, seconds=seconds))
+            if pair:
+                measured[PAIR].append(pair.wrk(seconds=seconds))
             for name, script in scripts.items():
                 measured[name].append(wrk(guarded.ingress, seconds=seconds, script=script))
     tokens = {name: measured.pop(name) for name in scripts}
     yield from _rows(measured)
     yield from _guarded_rows(tokens, plain=statistics.median(one.rate for one in measured["ours"]))
+
+
+def _istio(stack: contextlib.ExitStack, folder: Path) -> istio.Pair | None:
+    """None, with a word about it, where there is no Istio."""
+    try:
+        return stack.enter_context(istio.pair(folder))
+    except Missing as error:
+        print(f"left out: {PAIR}: {error}", file=sys.stderr)
+        return None
 
 
 def _guarded(made: Product, folder: Path, *, collector: int) -> dict[str, Path]:
@@ -84,7 +99,11 @@ def _rows(measured: dict[str, list[Throughput]]) -> Iterator[Row]:
     slow = {name: statistics.median(one.p99_ms for one in runs) for name, runs in measured.items()}
     what = "ingress -> mTLS + authorization -> service"
     for peer in list(rates)[1:]:
-        bar = {"Traefik, one hop": ">= 1.0 of Traefik", "raw Envoy, one hop": ">= 10,000/s"}.get(peer, "")
+        bar = {
+            "Traefik, one hop": ">= 1.0 of Traefik",
+            "raw Envoy, one hop": ">= 10,000/s",
+            PAIR: ">= 1.0 of Istio",
+        }.get(peer, "")
         yield Row(what, rates["ours"], "requests/s", peer, rates[peer], bar)
     for peer in list(rates)[1:]:
         yield Row(f"{what}, p99", slow["ours"], "ms", peer, slow[peer])

@@ -27,12 +27,20 @@ class Throughput:
     bad: int
 
 
-def wrk(port: int, *, seconds: int, connections: int = 32, host: str = "", script: Path | None = None) -> Throughput:
+def wrk(
+    port: int,
+    *,
+    seconds: int,
+    connections: int = 32,
+    host: str = "",
+    script: Path | None = None,
+    address: str = "127.0.0.1",
+) -> Throughput:
     """`script` is one in Lua that makes the requests."""
     headers = ["-H", f"Host: {host}"] if host else []
     headers += ["-s", str(script)] if script else []
     command = [
-        program("wrk", package="wrk"), "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", *headers, f"http://127.0.0.1:{port}/",
+        program("wrk", package="wrk"), "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", *headers, f"http://{address}:{port}/",
     ]  # fmt: skip
     text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=seconds + 30).stdout
     rate = float(_found(r"Requests/sec:\s+([\d.]+)", text))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +26,17 @@ PLACE = Place(APP, hosts=(f"{APP}.localhost",))
 PORT, MARKER = 80, 15999
 GATEWAY = "127.0.1.100"
 ADDRESSES = {"web": "127.0.1.50", "other": "127.0.1.60", "v1-1": "127.0.1.1", "v1-2": "127.0.1.2", "v2-1": "127.0.1.3"}
+ALL = tuple(ADDRESSES)
 _PROTOCOLS = {"http": "HTTP", "http2": "HTTP2", "tcp": "TCP"}
 
 
-def workloads() -> list[Workload]:
+def workloads(names: Collection[str] = ALL) -> list[Workload]:
+    """The gateway, and the pods of these names."""
     ingress, account = PLACE.ingress.split("/")
     found = [Workload("gateway", ingress, account, GATEWAY, 0, {"istio": "ingressgateway"}, kind="router")]
     for at, (name, address) in enumerate(ADDRESSES.items()):
+        if name not in names:
+            continue
         app = "api" if name in PORTS else name
         found.append(Workload(name, APP, app, address, at + 1, labels(name)))
     return found
@@ -48,16 +52,18 @@ class Istio(Stage):
     name = "istio"
     ingress_identity = "/ns/{}/sa/{}".format(*PLACE.ingress.split("/"))
 
-    def __init__(self, replicas: Mapping[str, Replica], *, folder: Path, istiod: istio.Istiod) -> None:
+    def __init__(
+        self, replicas: Mapping[str, Replica], *, folder: Path, istiod: istio.Istiod, names: Collection[str] = ALL
+    ) -> None:
         super().__init__(replicas, folder=folder)
-        self._istiod, self._workloads, self._generation = istiod, workloads(), 0
+        self._istiod, self._workloads, self._generation, self._names = istiod, workloads(names), 0, names
         self._rejected: dict[str, int] = {}
 
     async def apply(self, text: str) -> None:
         self._generation += 1
         given = node(text, folder=self.folder)
         rendered = rendering.render(given, place=PLACE)
-        self._istiod.put([*_cluster(given), *_marker(self._generation), *self._here(given, rendered)])
+        self._istiod.put([*_cluster(given, self._names), *_marker(self._generation), *self._here(given, rendered)])
         for one in self._workloads:
             await until(lambda one=one: self._is_in_force(one), what=f"generation {self._generation} at {one.name}")
             await self._check(one)
@@ -117,14 +123,14 @@ def _changed(manifest: Manifest, **spec: Any) -> Manifest:
     return manifest | {"spec": manifest["spec"] | spec}
 
 
-def _cluster(node: Node) -> Iterator[Manifest]:
+def _cluster(node: Node, names: Collection[str]) -> Iterator[Manifest]:
     """The Service and its endpoints."""
     [api] = [service for service in node.services if service.name == "api"]
     port = {"number": PORT, "name": "main", "protocol": _PROTOCOLS[api.protocol]}
     fields = {"location": "MESH_INTERNAL", "resolution": "STATIC", "addresses": ["240.240.0.10"], "ports": [port]}
     hosts = [f"api.{APP}.svc.cluster.local"]
     yield _networking("ServiceEntry", "api", APP, hosts=hosts, workloadSelector={"labels": {"app": "api"}}, **fields)
-    for name in PORTS:
+    for name in [name for name in PORTS if name in names]:
         given = labels(name) | {"security.istio.io/tlsMode": "istio"}
         spec = {"address": ADDRESSES[name], "ports": {"main": PORT}, "serviceAccount": "api", "labels": given}
         yield _networking("WorkloadEntry", name, APP, **spec)
@@ -168,12 +174,14 @@ def _networking(kind: str, name: str, namespace: str, **spec: Any) -> Manifest:
 
 
 @contextlib.asynccontextmanager
-async def staged(replicas: Mapping[str, Replica], *, folder: Path) -> AsyncIterator[Istio]:
-    """In the network of this thread (`networks.own`)."""
+async def staged(
+    replicas: Mapping[str, Replica], *, folder: Path, names: Collection[str] = ALL
+) -> AsyncIterator[Istio]:
+    """In the network of this thread (`networks.own`), with the pods of these names."""
     with contextlib.ExitStack() as stack:
         port = stack.enter_context(kubernetes_stub.running("default", "istio-system", APP, "stage"))
         istiod = stack.enter_context(istio.istiod(folder, kubernetes=port))
-        stage = Istio(replicas, folder=folder, istiod=istiod)
-        for one in workloads():
+        stage = Istio(replicas, folder=folder, istiod=istiod, names=names)
+        for one in workloads(names):
             stack.enter_context(istio.workload(istiod, one))
         yield stage

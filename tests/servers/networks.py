@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import dataclasses
 import fcntl
 import os
 import socket
@@ -27,19 +28,46 @@ def obstacle() -> str | None:
         return f"no right to make a network namespace ({error.strerror}): as root, or `unshare -Urn ./test ...`"
 
 
+@dataclasses.dataclass(frozen=True)
+class Network:
+    descriptor: int
+
+    @contextlib.contextmanager
+    def entered(self) -> Iterator[None]:
+        """This thread, and the threads and processes that it starts, are in it; the thread comes back at the end."""
+        with Path("/proc/thread-self/ns/net").open("rb") as before:
+            _checked(_libc().setns(self.descriptor, _CLONE_NEWNET))
+            try:
+                yield
+            finally:
+                _checked(_libc().setns(before.fileno(), _CLONE_NEWNET))
+
+
+@contextlib.contextmanager
+def made() -> Iterator[Network]:
+    """A new one, which nobody is in yet. Raises OSError where this process may not."""
+    here = Path("/proc/thread-self/ns/net")
+    with here.open("rb") as before, contextlib.ExitStack() as stack:
+        _checked(_libc().unshare(_CLONE_NEWNET))
+        try:
+            _up("lo")
+            new = stack.enter_context(here.open("rb"))
+        finally:
+            _checked(_libc().setns(before.fileno(), _CLONE_NEWNET))
+        yield Network(new.fileno())
+
+
 @contextlib.contextmanager
 def own() -> Iterator[None]:
     """This thread, and the threads and processes that it starts, are in a new network; the thread comes back at the end.
 
     Raises OSError where it may not."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    with Path("/proc/thread-self/ns/net").open("rb") as before:
-        _checked(libc.unshare(_CLONE_NEWNET))
-        try:
-            _up("lo")
-            yield
-        finally:
-            _checked(libc.setns(before.fileno(), _CLONE_NEWNET))
+    with made() as network, network.entered():
+        yield
+
+
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
 
 
 def _checked(result: int) -> None:
