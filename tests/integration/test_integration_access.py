@@ -52,16 +52,26 @@ async def test_a_caller_may_do_what_its_need_names_and_nothing_else(mesh: Mesh, 
             for method, target in [
                 ("POST", "/orders/7"), ("DELETE", "/orders"), ("GET", "/else"), ("GET", "/else?x=/orders"), ("GET", "/any/more"),
                 ("GET", "/orders/../else"), ("GET", "/orders/%2e%2e/else"), ("GET", "/orders%2f..%2felse"),
-                ("GET", "/orders%5c..%5celse"), ("GET", "/Orders"),
+                ("GET", "/orders%5c..%5celse"), ("GET", "/Orders"), ("GET", "/orders/..;/else"),
             ]:  # fmt: skip
                 assert (await stages.get(port, target, method=method)).status == 403, (method, target)
             no = await stages.get(port, "/orders/7?secret=1", method="POST")
             assert b"spiffe://aic.local/ns/shop/sa/gw may not call shop/orders with POST /orders/7:" in no.body
             assert b"`orders: POST /orders/7`" in no.body
-            await stages.until(lambda: len(refusals) >= 11)
+            await stages.until(lambda: len(refusals) >= 12)
         assert orders.seen == seen
         assert {(r.source, r.target, r.kind, r.allowed) for r in refusals} == {("gw", "orders", "call", False)}
         assert ("DELETE", "/orders") in {(r.method, r.path) for r in refusals}
+
+
+async def test_a_detour_past_the_callers_own_door_finds_the_same_paths(mesh: Mesh, stage: Any, tmp_path: Path) -> None:
+    async with stages.Replica("orders") as orders:
+        await mesh.apply(stage.node(operations={"gw": (("GET", "/orders*"),)}))
+        await stages.publish(mesh, "orders", orders)
+        pair = _pair(tmp_path / "mesh" / "sds" / "shop~gw.json")
+        expected = {"/orders/1": 200, "/orders/../else": 403, "/orders/%2e%2e/else": 403, "/x/../orders": 200}
+        for path, status in expected.items():
+            assert await call(stage.ports["orders1"], pair, tmp_path, path=path) == status, path
 
 
 async def test_under_audit_what_no_need_names_passes_and_is_reported(mesh: Mesh, stage: Any) -> None:
@@ -185,7 +195,7 @@ def _issued(ca: Path, name: str, *, at: float, trust_domain: str = TRUST) -> str
     return svids.pem(certificate) + svids.key_pem(key)
 
 
-async def call(port: int, pair: str | None, folder: Path) -> int:
+async def call(port: int, pair: str | None, folder: Path, *, path: str = "/") -> int:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.load_verify_locations(folder / "ca" / "roots.pem")
@@ -195,6 +205,6 @@ async def call(port: int, pair: str | None, folder: Path) -> int:
         context.load_cert_chain(pem)
     reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
     with contextlib.closing(writer):
-        writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        writer.write(f"GET {path} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
         head = await asyncio.wait_for(reader.readuntil(b"\r\n"), 5)
         return int(head.split()[1])

@@ -130,6 +130,7 @@ async def test_what_is_open_needs_no_token_but_a_bad_one_is_still_refused(mesh: 
         for target, status in {
             "/public": 200, "/public/a": 200, "/public?next=%2Fhome": 200, "/health": 200, "/publicity": 401, "/": 401,
             "/public/../secret": 401, "/public/%2e%2e/secret": 401, "/public/..%2fsecret": 401, "/public/..%5csecret": 401,
+            "/public/..;/secret": 401, "/public/..%3b/secret": 401,
             "/PUBLIC": 401, "//public/../x": 401,
         }.items():  # fmt: skip
             assert (await ask(stage, target=target, x_jwt_payload="e30")).status == status, target

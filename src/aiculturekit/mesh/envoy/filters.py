@@ -57,7 +57,6 @@ def gate(folder: Path, *, door: str, app: str, service: str) -> Json:
         guards=[*chains.calling(), *chains.called()],
         access_log=[refusals.of_foreigners(folder, app=app, service=service)],
         local_reply_config=_replying(refusals.foreign_reply(app=app, service=service), app=app, service=service),
-        normalize_path=True,
         **_cleaned(_noted(names.DOOR, door)),
     )
 
@@ -79,6 +78,7 @@ def _answering(prefix: str, folder: Path, *, guards: list[Json], **fields: objec
         folder,
         table=names.MESH_ROUTES,
         guards=[nobody, *guards],
+        normalize_path=True,  # what is compared with the operations of a need must be what the replica gets
         **fields,
         generate_request_id=False,
         forward_client_cert_details="SANITIZE_SET",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from aiculturekit.language import say
-from aiculturekit.mesh.envoy import chains, edits, inquiries, names, refusals, tokens
+from aiculturekit.mesh.envoy import chains, edits, inquiries, names, permissions, refusals, tokens
 from aiculturekit.mesh.envoy.documents import Json
 from aiculturekit.mesh.nodes import Service
 
@@ -21,9 +21,6 @@ _REFUSED = " || ".join(
     f"response.code_details.startsWith('{start}')"
     for start in ("jwt_authn_access_denied", "rbac_access_denied", "ext_authz")
 )
-
-
-_HIDDEN = r"[^?]*(%2[fF]|%5[cC]|\\).*"
 
 
 def filters(folder: Path) -> list[Json]:
@@ -60,7 +57,11 @@ def _within(outer: str, inner: str) -> str:
 
 def plainly(route: Json) -> Json:
     """Only paths without a separator in disguise, which a service may decode and so find itself where a token was needed."""
-    hidden = {"name": ":path", "string_match": {"safe_regex": {"regex": _HIDDEN}}, "invert_match": True}
+    hidden = {
+        "name": ":path",
+        "string_match": {"safe_regex": {"regex": f"[^?]*{permissions.HIDDEN}.*"}},
+        "invert_match": True,
+    }
     return route | {"match": edits.joined(route["match"], {"headers": [hidden]})}
 
 

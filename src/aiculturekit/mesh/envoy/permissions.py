@@ -11,8 +11,8 @@ from aiculturekit.mesh.nodes import Service
 
 RBAC = "envoy.filters.http.rbac"
 NETWORK_RBAC = "envoy.filters.network.rbac"
-_HIDDEN = r".*(%2[fF]|%5[cC]|\\).*"
-"""A separator that a service may decode, and so find itself under another path than the one that was compared."""
+HIDDEN = r"(%2[fF]|%5[cC]|\\|\.\.(;|%3[bB]))"
+"""What some servers take for a separator, or for a step upwards, after Envoy compared the path as it stood: `%2f`, `%5c`, `..;`."""
 
 
 def per_route(service: Service, *, trust_domain: str) -> Json:
@@ -56,7 +56,7 @@ def _operation(method: str, path: str) -> Json:
     wanted = [{"header": {"name": ":method", "string_match": {"exact": method}}}] if method else []
     if path.endswith("*"):
         wanted += [{"url_path": {"path": {"prefix": path[:-1]}}}] if path != "/*" else []
-        wanted.append({"not_rule": {"url_path": {"path": {"safe_regex": {"regex": _HIDDEN}}}}})
+        wanted.append({"not_rule": {"url_path": {"path": {"safe_regex": {"regex": f".*{HIDDEN}.*"}}}}})
     elif path:
         wanted.append({"url_path": {"path": {"exact": path}}})
     if not wanted:
