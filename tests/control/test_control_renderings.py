@@ -30,7 +30,7 @@ jobs:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    (tmp_path / "keys.json").write_text('{"keys": []}')
+    (tmp_path / "keys.json").write_text('{"keys": [{"kty": "EC"}]}')
     (tmp_path / "aic.yaml").write_text(TEXT)
     return tmp_path / "aic.yaml"
 
