@@ -17,12 +17,14 @@ from aiculturekit import state, threads
 from aiculturekit.control import trusts
 from aiculturekit.control.applications import Applications
 from aiculturekit.control.autoscalers import Autoscaler
+from aiculturekit.control.deliveries import Deliveries, telling
 from aiculturekit.control.feeds import Feeds
 from aiculturekit.control.flows import Flows
 from aiculturekit.control.hubs import Hub
 from aiculturekit.control.lives import Life
 from aiculturekit.control.observations import Observations
 from aiculturekit.control.operations import Operation, Operations
+from aiculturekit.control.rollouts import Parts as RolloutParts
 from aiculturekit.control.sightings import Sightings
 from aiculturekit.control.views import Views
 from aiculturekit.deploy.pipeline import Pipeline
@@ -103,6 +105,7 @@ class Parts:
     hub: Hub
     operations: Operations
     applications: Applications
+    deliveries: Deliveries
     observations: Observations
     views: Views
     feeds: Feeds
@@ -184,6 +187,8 @@ async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) ->
     applications = Applications(
         home=given.home, database=database, target=target, pipeline=pipeline, engine=engine, operations=operations
     )
+    delivering = RolloutParts(database, target, pipeline, engine, mesh, operations, telling(hub.tell))
+    deliveries = Deliveries(home=given.home, applications=applications, parts=delivering)
     sightings = Sightings(database)
     await sightings.open()
     observations = Observations(mesh=mesh, hub=hub, sightings=sightings)
@@ -221,6 +226,7 @@ async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) ->
     await life.begin()
     if rooms is None:
         await threads.run(engine_rooms.clear, given.home / "run")
+    await deliveries.begin()
     autoscaler = Autoscaler(target=target, engine=engine, observations=observations, record=feeds.on_scaling)
     works = (observations.watch(), _follow_refusals(mesh, feeds), autoscaler.watch())
     tasks: list[asyncio.Task[Any]] = [asyncio.create_task(work) for work in works]
@@ -233,6 +239,7 @@ async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) ->
         hub,
         operations,
         applications,
+        deliveries,
         observations,
         views,
         feeds,

@@ -103,6 +103,7 @@ class Daemon:
         self.watchers = Watchers(applications=parts.applications, target=parts.target)
         routes = router(
             applications=parts.applications,
+            deliveries=parts.deliveries,
             operations=parts.operations,
             views=parts.views,
             feeds=parts.feeds,

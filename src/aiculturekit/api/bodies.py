@@ -35,6 +35,28 @@ class Rollback(_Body):
     reason: str = Field("", max_length=500, description="Why, for the release's record.")
 
 
+class Deliver(_Body):
+    file: str = Field(description="Absolute path of the application file, or of the directory that holds aic.yaml.")
+    environment: str | None = Field(None, description="Name of the environment overlay; local when left out.")
+    reason: str = Field("", max_length=500, description="Why, for the release's record.")
+    canary: str | None = Field(None, description="Percentages, in order: 5,25,50,100. Left out: blue/green.")
+    every: str = Field("30s", description="How long each step of a canary lasts.")
+    slo: str = Field(
+        "", max_length=200, description="What must hold: errors<1% p95<400ms; for a canary errors<1% when left out."
+    )
+    min_requests: int | None = Field(None, ge=1, le=1_000_000, description="Requests that a judgement needs.")
+    patience: str | None = Field(
+        None, description="Longest wait of a step for so many requests; ten steps when left out."
+    )
+    version: str | None = Field(None, description="The version of the file that requests move to: v2, or SERVICE/v2.")
+    promote_after: str | None = Field(None, description="Blue/green: promote by itself after this time.")
+    keep: str = Field("10m", description="Blue/green: how long the old version stays for an instant way back.")
+
+
+class Word(_Body):
+    reason: str = Field("", max_length=500, description="Why, for the record.")
+
+
 class Shutdown(_Body):
     stop_workloads: bool = Field(True, description="Stop the applications and Envoy too; false leaves them serving.")
 

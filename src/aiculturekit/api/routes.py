@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Query, Request
 
 from aiculturekit.api import bodies, streams
 from aiculturekit.control.applications import Applications
+from aiculturekit.control.deliveries import Deliveries, Wish
 from aiculturekit.control.feeds import Feeds
 from aiculturekit.control.flows import Flows
 from aiculturekit.control.operations import Operations
@@ -41,6 +42,7 @@ class Host(Protocol):
 def router(
     *,
     applications: Applications,
+    deliveries: Deliveries,
     operations: Operations,
     views: Views,
     feeds: Feeds,
@@ -54,6 +56,7 @@ def router(
     _flowing(routes, flows)
     _following(routes, operations, feeds)
     _changing(routes, applications, host)
+    _delivering(routes, deliveries)
     _hosting(routes, host)
     return routes
 
@@ -182,6 +185,28 @@ def _changing(routes: APIRouter, applications: Applications, host: Host) -> None
     @routes.post("/apps/{app}/rollback", status_code=202, summary="Back to an earlier release")
     async def rollback(app: str, body: bodies.Rollback, author: Author) -> Json:
         return (await applications.rollback(app, number=body.release, reason=body.reason, author=author)).as_dict()
+
+
+def _delivering(routes: APIRouter, deliveries: Deliveries) -> None:
+    @routes.post("/deliveries", status_code=202, summary="Deliver a new version step by step: a canary, or blue/green")
+    async def deliver(body: bodies.Deliver, author: Author) -> Json:
+        wish = Wish(**body.model_dump(exclude={"file", "environment", "reason"}))
+        started = await deliveries.start(
+            Path(body.file), environment=body.environment, wish=wish, author=author, reason=body.reason
+        )
+        return started.as_dict()
+
+    @routes.get("/apps/{app}/delivery", summary="The delivery under way, or the last one")
+    async def delivery(app: str) -> Json:
+        return await deliveries.state(app)
+
+    @routes.post("/apps/{app}/delivery/promote", status_code=202, summary="Promote the new version now")
+    async def promote(app: str, body: bodies.Word, author: Author) -> Json:
+        return deliveries.promote(app, author=author, reason=body.reason).as_dict()
+
+    @routes.post("/apps/{app}/delivery/abort", status_code=202, summary="Go back to what ran before")
+    async def abort(app: str, body: bodies.Word, author: Author) -> Json:
+        return deliveries.abort(app, author=author, reason=body.reason).as_dict()
 
 
 def _hosting(routes: APIRouter, host: Host) -> None:

@@ -25,7 +25,7 @@ def follow(client: Client, operation: Mapping[str, Any], *, quiet: bool = False)
         elif kind == "step" and payload["kind"] in _RULES and payload["state"] == "done":
             rules += 1
         elif not quiet:
-            _show(kind, payload)
+            show(kind, payload)
     if rules and not quiet:
         _line(
             "done", say("mesh rules"), say("{count} changes: who may call whom, and which version answers", count=rules)
@@ -42,7 +42,8 @@ def _line(state: str, what: str, why: str) -> None:
     console().print(sign + Text(what) + Text(f"  {why}", style="bright_black"))
 
 
-def _show(kind: str, payload: Mapping[str, Any]) -> None:
+def show(kind: str, payload: Mapping[str, Any]) -> None:
+    """One event of an operation, as a line."""
     state = payload.get("state", "")
     if kind == "step" and state != "started":
         _line(state, f"{payload['kind']} {payload['name']}", payload["why"])

@@ -21,7 +21,7 @@ from aiculturekit.plan.documents import Document
 from aiculturekit.plan.steps import Step
 from aiculturekit.spec import load
 from aiculturekit.spec.models import Application
-from aiculturekit.state import releases
+from aiculturekit.state import deliveries, releases
 from aiculturekit.state.databases import Database
 from aiculturekit.state.releases import Release
 from aiculturekit.targets.local import Local
@@ -48,12 +48,13 @@ class Applications:
     async def up(self, file: Path, *, environment: str | None, reason: str, author: str) -> Operation:
         """Make the file true. Raises SpecError or Unsupported before anything is touched."""
         application = await self.load(file, environment=environment)
+        self._operations.refuse_held(application.app)
 
         async def work(emit: Emit) -> int | None:
-            change = await self._change(application, verb="up", reason=reason, author=author)
+            change = await self.change(application, verb="up", reason=reason, author=author)
             outcome = await self._pipeline.apply(change, emit=emit)
             if outcome.steps:
-                await self._snapshot(change.sources)
+                await self.snapshot(change.sources)
             await self._engine.settle(application.app, progress=_progress(emit))
             return outcome.release
 
@@ -62,13 +63,15 @@ class Applications:
     async def plan(self, file: Path, *, environment: str | None) -> tuple[Application, tuple[Step, ...]]:
         """What `up` would do now, and why. Touches nothing."""
         application = await self.load(file, environment=environment)
-        change = await self._change(application, verb="plan", reason="", author="")
+        change = await self.change(application, verb="plan", reason="", author="")
         return application, await self._pipeline.plan(change)
 
     async def down(self, app: str, *, author: str) -> Operation:
         """Stop all of the application; its resources keep their data, its releases stay."""
         if not self._target.in_force(app) and self._operations.running(app) is None:
             raise self._unknown(app)
+        if holder := self._operations.holder(app):
+            holder.order("drop", author=author, reason="")
 
         async def work(emit: Emit) -> None:
             kept = tuple(document for document in self._target.in_force(app) if document.kind == "resource")
@@ -78,12 +81,17 @@ class Applications:
         return self._operations.start(app, verb="down", author=author, work=work)
 
     async def rollback(self, app: str, *, number: int | None, reason: str, author: str) -> Operation:
-        """Back to release `number`, or to the last good one before the current; a new release that says so."""
+        """Back to release `number`, or to the last good one before the current; a new release that says so. While a delivery is under way,
+        back is where it came from."""
+        if holder := self._operations.holder(app):
+            holder.order("back" if number is None else "drop", author=author, reason=reason)
+            if number is None:
+                return holder.operation
         release = await self._database.run(_release_to_return_to, app, number=number)
 
         async def work(emit: Emit) -> int | None:
             documents = tuple(Document.from_dict(record) for record in release.documents)
-            moved = await threads.run(_as_it_was, documents, sources=release.sources, store=self._home / "sources")
+            moved = await threads.run(as_it_was, documents, sources=release.sources, store=self._home / "sources")
             why = reason or say("back to release {number}", number=release.number)
             change = _change_like(release, documents=moved, verb="rollback", reason=why, author=author)
             return (await self._pipeline.apply(change, emit=emit)).release
@@ -130,6 +138,8 @@ class Applications:
     def _adjust(
         self, app: str, keys: Sequence[tuple[str, str]], *, value: object, verb: str, reason: str, author: str
     ) -> Operation:
+        self._operations.refuse_held(app)
+
         async def work(emit: Emit) -> int | None:
             release = await self._database.run(_release_to_return_to, app, number=None, current=True)
             documents = tuple(
@@ -156,7 +166,7 @@ class Applications:
             raise Unsupported(problems)
         return application
 
-    async def _change(self, application: Application, *, verb: str, reason: str, author: str) -> Change:
+    async def change(self, application: Application, *, verb: str, reason: str, author: str) -> Change:
         digests = await threads.run(_digests, application)
         files = await threads.run(_texts, application)
         return Change(
@@ -172,7 +182,7 @@ class Applications:
             keeps_holds=True,
         )
 
-    async def _snapshot(self, digests: Mapping[str, str]) -> None:
+    async def snapshot(self, digests: Mapping[str, str]) -> None:
         """Keep the code as this release ran it, so that a rollback can run it again."""
         for directory in digests:
             await threads.run(sources.snapshot, Path(directory), store=self._home / "sources")
@@ -218,7 +228,15 @@ def _texts(application: Application) -> dict[str, str]:
     return {name: path.read_text(encoding="utf-8") for name, path in resources.named_files(application).items()}
 
 
-def _as_it_was(documents: Sequence[Document], *, sources: Mapping[str, str], store: Path) -> tuple[Document, ...]:
+def pinned(documents: Sequence[Document], *, release: Release, home: Path) -> tuple[Document, ...]:
+    """The documents with each workload whose code was edited since the release running the snapshot of what it was: it must stay what it
+    is while the new code is tried beside it."""
+    workloads = [document for document in documents if document.kind == "workload"]
+    moved = {d.key: d for d in as_it_was(workloads, sources=release.sources, store=home / "sources")}
+    return tuple(moved.get(document.key, document) for document in documents)
+
+
+def as_it_was(documents: Sequence[Document], *, sources: Mapping[str, str], store: Path) -> tuple[Document, ...]:
     """The documents with each directory whose code has changed since replaced by the snapshot that was taken of it."""
     return tuple(_document_as_it_was(document, recorded=sources, store=store) for document in documents)
 
@@ -252,7 +270,11 @@ def _release_to_return_to(connection: Any, app: str, *, number: int | None, curr
     if current:
         number = next((release.number for release in history if release.state == "current"), None)
     elif number is None:
-        number = next((release.number for release in history if release.state == "superseded"), None)
+        passed = deliveries.passed(connection, app)
+        listed = [
+            release.number for release in history if release.state == "superseded" and release.number not in passed
+        ]
+        number = next(iter(listed), None)
     found = releases.get(connection, app, number) if number is not None else None
     if found is None:
         raise NotFound(

@@ -8,11 +8,11 @@ import logging
 import time
 from collections import OrderedDict, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, Literal, Protocol
 
 from aiculturekit.control import times
 from aiculturekit.deploy.changes import Emit
-from aiculturekit.errors import AicError, Failed, NotFound
+from aiculturekit.errors import AicError, Busy, Failed, NotFound
 from aiculturekit.language import say
 
 log = logging.getLogger(__name__)
@@ -20,6 +20,7 @@ Work = Callable[[Emit], Awaitable[int | None]]
 """What an operation does; answers with the release in force afterwards."""
 
 _KEPT = 200
+Order = Literal["promote", "back", "drop"]
 
 
 class Operation:
@@ -68,6 +69,17 @@ class Operation:
         }
 
 
+class Holder(Protocol):
+    """A delivery under way: it holds its application until it ends."""
+
+    operation: Operation
+
+    @property
+    def sentence(self) -> str: ...
+
+    def order(self, what: Order, *, author: str, reason: str) -> None: ...
+
+
 class Operations:
     """Starts operations, one at a time for each application, and remembers the last ones."""
 
@@ -76,15 +88,18 @@ class Operations:
         self._all: OrderedDict[str, Operation] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._holders: dict[str, Holder] = {}
         self._numbers = itertools.count(1)
         self._prefix = f"{time.time_ns() // 1_000_000:x}"
 
-    def start(self, app: str, *, verb: str, author: str, work: Work) -> Operation:
+    def start(self, app: str, *, verb: str, author: str, work: Work, is_long: bool = False) -> Operation:
+        """Begin at the application's turn. One that `is_long` begins at once, and takes a `turn` for each thing that it changes."""
         operation = Operation(f"{self._prefix}-{next(self._numbers)}", app=app, verb=verb, author=author)
         self._all[operation.id] = operation
         while len(self._all) > _KEPT:
             self._all.popitem(last=False)
-        task = asyncio.create_task(self._run(operation, work), name=f"{verb} {app}")
+        turn = asyncio.Lock() if is_long else self.turn(app)
+        task = asyncio.create_task(self._run(operation, work, turn), name=f"{verb} {app}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return operation
@@ -98,15 +113,37 @@ class Operations:
     def running(self, app: str) -> Operation | None:
         return next((o for o in reversed(self._all.values()) if o.app == app and o.state == "running"), None)
 
+    def turn(self, app: str) -> asyncio.Lock:
+        """The lock within which the application may be changed."""
+        return self._locks[app]
+
+    def hold(self, app: str, holder: Holder) -> None:
+        self.refuse_held(app)
+        self._holders[app] = holder
+
+    def holder(self, app: str) -> Holder | None:
+        return self._holders.get(app)
+
+    def let_go(self, app: str) -> None:
+        self._holders.pop(app, None)
+
+    def refuse_held(self, app: str) -> None:
+        """Raises Busy while a delivery of the application is under way."""
+        if holder := self.holder(app):
+            raise Busy(
+                say("{app} is being delivered: {sentence}", app=app, sentence=holder.sentence),
+                hint=say("`aic promote {app}` finishes it, `aic deploy --abort {app}` goes back", app=app),
+            )
+
     async def close(self) -> None:
         """Let go of what is under way: the journal has it, and the next daemon carries on."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _run(self, operation: Operation, work: Work) -> None:
+    async def _run(self, operation: Operation, work: Work, turn: asyncio.Lock) -> None:
         release, error = None, None
-        async with self._locks[operation.app]:
+        async with turn:
             try:
                 release = await work(operation.emit)
             except AicError as failure:

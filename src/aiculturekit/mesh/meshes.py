@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import hashlib
 import logging
+import re
 import socket
 import ssl
 import tempfile
@@ -154,6 +155,12 @@ class Mesh:
         """What Envoy's counters stand at now. Raises Unreachable."""
         answer = await self._admin.stats(figures.PATTERN, histogram_buckets="detailed")
         return figures.sample(answer, at=time.monotonic())
+
+    async def in_flight(self, app: str, name: str, *, version: str) -> int:
+        """Requests that are on the version's replicas now. Raises Unreachable."""
+        gauge = f"cluster.{names.inbound(app, name, version)}.upstream_rq_active"
+        answer = await self._admin.stats(f"^{re.escape(gauge)}$")
+        return sum(int(item["value"]) for item in answer["stats"] if item.get("name") == gauge)
 
     async def edges(self) -> list[Edge]:
         """The figures of every caller -> service version since the last call of this method (rates are 0 on the first).

@@ -7,7 +7,7 @@ from typing import Any
 import typer
 
 from aiculturekit import __version__
-from aiculturekit.cli.commands import doctors, files, lives, looks, meshes, renders, servers, shifts
+from aiculturekit.cli.commands import deliveries, doctors, files, lives, looks, meshes, renders, servers, shifts
 from aiculturekit.language import say
 
 
@@ -21,7 +21,7 @@ def application() -> Any:
         rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    for module in (lives, files, renders, looks, shifts, doctors):
+    for module in (lives, files, deliveries, renders, looks, shifts, doctors):
         for command in module.commands():
             name = command.__name__.rstrip("_").replace("_", "-")
             app.command(name, help=module.HELP[name]())(command)
