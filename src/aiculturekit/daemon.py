@@ -120,6 +120,7 @@ class Daemon:
                 sessions=self.sessions,
                 refusals=parts.feeds.refusals,
                 flows=parts.flows,
+                delivery=parts.deliveries.shown,
                 identities=lambda: shown.identities(parts.mesh.trust),
             ),
             status=parts.views.status,

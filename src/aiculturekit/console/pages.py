@@ -67,11 +67,12 @@ def router(
     refusals: Callable[[str | None], list[Json]],
     flows: Flows,
     identities: Callable[[], list[Json]] = list,
+    delivery: Callable[[str], Awaitable[Json | None]],
 ) -> APIRouter:
     """The console under /. Without a session every page says how to start one."""
     routes = APIRouter(include_in_schema=False)
     _doors(routes, sessions)
-    _Pages(views, sessions, refusals, flows, identities).add_to(routes)
+    _Pages(views, sessions, refusals, flows, identities, delivery).add_to(routes)
     return routes
 
 
@@ -113,9 +114,11 @@ class _Pages:
         refusals: Callable[[str | None], list[Json]],
         flows: Flows,
         identities: Callable[[], list[Json]],
+        delivery: Callable[[str], Awaitable[Json | None]],
     ) -> None:
         self._views, self._sessions, self._refusals, self._flows = views, sessions, refusals, flows
         self._identities = identities
+        self._delivery = delivery
 
     def add_to(self, routes: APIRouter) -> None:
         for path, page in (
@@ -174,6 +177,7 @@ class _Pages:
             "workloads": workloads,
             "tiles": answers.figures(workloads, graph["edges"]),
             "answer": answers.of_app(view, workloads, refusals),
+            "delivery": await self._delivery(app),
             "changes": await self._views.changes(app, 12),
             "refusals": refusals,
         }
@@ -195,6 +199,7 @@ class _Pages:
             "shares": answers.shares(await self._flows.edges(app, seconds=60)),
             "advice": await self._flows.advice(app),
             "answer": answers.of_traffic(app, details, graph["edges"], self._refusals(app)),
+            "delivery": await self._delivery(app),
         }
 
     async def workload(self, request: Request) -> tuple[str, Json]:

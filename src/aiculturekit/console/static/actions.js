@@ -31,7 +31,8 @@ export function ask() {
     const button = event.target.closest?.("button[data-url]");
     if (!button) return;
     const { question, yes, method, url, body } = button.dataset;
-    confirm(question, yes, () => call(method, url, body ? JSON.parse(body) : undefined));
+    const act = () => call(method, url, body ? JSON.parse(body) : undefined);
+    confirm(question, yes, "now" in button.dataset ? async () => { await act(); } : act); // what goes on for long is not waited for
   });
   for (const form of document.querySelectorAll("form[data-scale]")) {
     form.addEventListener("submit", (event) => {

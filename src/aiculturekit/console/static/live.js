@@ -1,4 +1,6 @@
 // Live state: figures of the graph come with every sample; when something changed, the page's live parts are fetched anew.
+import { showDelivery } from "./deliveries.js";
+
 const app = document.body.dataset.app;
 const status = document.getElementById("live");
 
@@ -83,5 +85,6 @@ export function listen() {
     showGraph(graph);
     document.dispatchEvent(new CustomEvent("graph", { detail: graph }));
   });
+  source.addEventListener("delivery", (event) => showDelivery(JSON.parse(event.data), { number, percent, milliseconds, set }));
   for (const kind of ["changed", "change", "refusal"]) source.addEventListener(kind, soon);
 }
