@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from aiculturekit.control import times
 from aiculturekit.control.verdicts import Course, Reading, Stage, Terms
+from aiculturekit.language import say
 from aiculturekit.mesh.windows import Tally
 from aiculturekit.plan import objectives
 from aiculturekit.plan.deliveries import HEADER, Delivery, Move
@@ -89,6 +90,28 @@ def from_dict(record: Mapping[str, Any]) -> Record:
         ),
         course=Course(tuple(Stage(**stage) for stage in record["stages"]), at=record["at"]),
         terms=Terms(objectives.parse(record["slo"]), least=record["least"], patience=record["patience"]),
+    )
+
+
+def name(record: Record) -> str:
+    """`canary of web, api`."""
+    what = say("canary") if record.kind == "canary" else say("blue/green")
+    return say("{what} of {services}", what=what, services=", ".join(move.service for move in record.delivery.moves))
+
+
+def head(record: Record) -> str:
+    """`canary of web, 25%`: how the reason of a step's release begins."""
+    return say("{what}, {weight:g}%", what=name(record), weight=record.course.stage.weight)
+
+
+def entered(record: Record) -> str:
+    """What is the case when a stage has just begun."""
+    stage = record.course.stage
+    rule = record.slo if stage.judged else say("no objective")
+    if stage.lasts is None:
+        return say("the new version is up; `aic promote` gives it the requests ({rule})", rule=rule)
+    return say(
+        "{weight:g}% of the requests for {seconds:g} s ({rule})", weight=stage.weight, seconds=stage.lasts, rule=rule
     )
 
 
