@@ -325,6 +325,14 @@ def _certificate(folder: Path) -> Path:
     return folder
 
 
+async def test_a_name_that_cannot_be_resolved_holds_up_nothing(mesh: Mesh, stage: Any, issuer: Any) -> None:
+    async with stages.Replica("gw") as gw:
+        await mesh.apply(guarded(stage, Access(jwt=(kind(issuer, jwks="https://nobody.invalid/keys"), kind(issuer)))))
+        await stages.publish(mesh, "gw", gw)
+        assert (await ask(stage, issuer.token())).status == 200, "the other kind's keys are there"
+        assert (await ask(stage)).status == 401
+
+
 async def test_a_key_set_that_envoy_cannot_read_changes_nothing(mesh: Mesh, stage: Any, issuer: Any) -> None:
     async with stages.Replica("gw") as gw:
         await mesh.apply(guarded(stage, Access(jwt=(kind(issuer),))))
