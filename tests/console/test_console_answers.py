@@ -50,8 +50,16 @@ def test_the_tiles_count_what_enters_once() -> None:
 
 
 def edge(**more: Any) -> dict[str, Any]:
-    figures = dict.fromkeys(("rate", "overflow_rate", "retry_rate", "limited_rate", "timeout_rate"), 0.0)
-    still = {"source": "web", "target": "pay", "version": "v1", "breaker_open": False, "ejected": 0, "hosts": 2}
+    figures = dict.fromkeys(("rate", "error_rate", "overflow_rate", "retry_rate", "limited_rate", "timeout_rate"), 0.0)
+    still = {
+        "source": "web",
+        "target": "pay",
+        "version": "v1",
+        "breaker_open": False,
+        "ejected": 0,
+        "hosts": 2,
+        "unserved": False,
+    }
     return {**still, **figures, **more}
 
 
@@ -76,6 +84,13 @@ def test_the_traffic_page_opens_with_what_matters_most(
 ) -> None:
     answer = answers.of_traffic("shop", services, edges, refusals)
     assert (answer.kind, answer.link) == (kind, link)
+
+
+def test_failing_calls_are_named_where_they_begin() -> None:
+    chain = [edge(source="ingress", target="web", error_rate=1.0), edge(source="web", target="pay/v1", error_rate=0.5)]
+    answer = answers.of_traffic("shop", [], chain, [])
+    assert (answer.kind, answer.link) == ("warn", "/apps/shop/logs?workload=pay")
+    assert "50.0%" in answer.detail and "web" in answer.detail
 
 
 def test_a_held_edge_is_named_with_what_holds_it() -> None:

@@ -107,6 +107,13 @@ def test_an_open_breaker_is_seen_on_either_side_and_what_it_turned_away_is_count
     assert not other.breaker_open
 
 
+def test_a_version_that_is_called_without_a_replica_is_unserved() -> None:
+    ready = {"in/shop/pay/v1.membership_total": 1}
+    assert told(taken(2.0, total=5), taken(1.0, total=1))[0].unserved
+    assert not told(taken(2.0, total=5, **ready), taken(1.0, total=1))[0].unserved
+    assert not told(taken(2.0, total=5), taken(1.0, total=5))[0].unserved, "nobody asks for it"
+
+
 def test_where_no_breaker_is_set_nothing_remains_to_be_said() -> None:
     [edge] = told(taken(1.0, total=1), None)
     assert edge.remaining is None

@@ -104,6 +104,17 @@ def of_traffic(
         edge = max(held, key=lambda one: (one["breaker_open"], one["ejected"]))
         detail = f"{edge['source']} → {edge['target']}: {', '.join(phrases.troubles(edge))}"
         return Answer("warn", say("A breaker holds calls back"), detail, "#calls", say("See the calls"))
+    failing = [edge for edge in edges if edge["error_rate"] > ERRORS_TOO_MANY]
+    if failing:
+        deepest = _deepest(failing)
+        detail = say(
+            "{share} of the calls from {source} to {target} fail",
+            share=f"{deepest['error_rate']:.1%}",
+            source=deepest["source"],
+            target=deepest["target"],
+        )
+        link = f"/apps/{app}/logs?workload={deepest['target'].partition('/')[0]}"
+        return Answer("warn", say("Calls fail"), detail, link, say("Show its logs"))
     refused = [one for one in refusals if not one.get("allowed")]
     if refused:
         detail = say("{count} calls are refused: nothing in the file allows them.", count=len(refused))
@@ -112,6 +123,13 @@ def of_traffic(
     if split:
         return Answer("ok", say("Traffic"), say("{name} is split between versions.", name=", ".join(split)))
     return Answer("ok", say("Traffic"), say("Every service has one version, and every call is allowed."))
+
+
+def _deepest(failing: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Who calls a failing service fails with it: the one whose target calls nothing that fails is where it begins."""
+    sources = {edge["source"] for edge in failing}
+    innermost = [edge for edge in failing if edge["target"].partition("/")[0] not in sources] or failing
+    return max(innermost, key=lambda edge: edge["error_rate"])
 
 
 def shares(edges: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], float]:

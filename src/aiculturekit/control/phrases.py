@@ -179,6 +179,7 @@ def _share(value: float) -> str:
 def trouble_words() -> dict[str, str]:
     """What can be the matter with an edge: figure -> words, in which # stands for its number (## for that of all replicas)."""
     return {
+        "unserved": say("no replica is ready"),
         "breaker_open": say("breaker open"),
         "overflow_rate": say("{rate}/s turned away", rate="#"),
         "ejected": say("{count} of {hosts} replicas left out", count="#", hosts="##"),

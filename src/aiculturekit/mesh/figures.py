@@ -154,6 +154,7 @@ def _edge(place: Place, cluster: str, now: Sample, grown: Growth, total: Growth,
     app, _, target, version = place
     p50, p95, p99 = percentiles(grown.bins, [0.5, 0.95, 0.99])
     inner = f"in/{app}/{target}/{version}"
+    hosts = sum(now.counts.get(f"{one}.membership_total", 0) for one in _inners(inner, now))
     remaining = now.counts.get(f"{inner}.circuit_breakers.default.remaining_rq")
     return Edge(
         *place,
@@ -165,7 +166,8 @@ def _edge(place: Place, cluster: str, now: Sample, grown: Growth, total: Growth,
         requests=total.requests,
         errors=total.errors,
         ejected=now.counts.get(f"{inner}.outlier_detection.ejections_active", 0),
-        hosts=sum(now.counts.get(f"{one}.membership_total", 0) for one in _inners(inner, now)),
+        hosts=hosts,
+        unserved=hosts == 0 and grown.requests > 0,
         retry_rate=_per(grown.retries, seconds),
         limited_rate=_per(grown.limited, seconds),
         overflow_rate=_per(grown.overflows, seconds),

@@ -156,8 +156,8 @@ class Node:
 class Edge:
     """Live figures of one caller -> service version: what ends in `_rate` is per second over the last window (`error_rate` a share),
     times in milliseconds, the rest since Envoy started or as it is now. For a tcp service `requests` are connections. `ejected` replicas
-    of `hosts` are left out; `remaining` is how many requests more an armed breaker lets in; `tls` is what the handshakes between the two
-    identities say: proven, failing, or unused so far."""
+    of `hosts` are left out; `unserved` is a version that is called and has none; `remaining` is how many requests more an armed breaker
+    lets in; `tls` is what the handshakes between the two identities say: proven, failing, or unused so far."""
 
     app: str
     source: str
@@ -172,6 +172,7 @@ class Edge:
     errors: int = 0
     ejected: int = 0
     hosts: int = 0
+    unserved: bool = False
     retry_rate: float = 0.0
     limited_rate: float = 0.0
     overflow_rate: float = 0.0
