@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,17 +15,18 @@ from aiculturekit.mesh import gateway_api
 from aiculturekit.mesh.features import FEATURES
 from aiculturekit.mesh.rendering import Manifest
 from tests.mesh.test_mesh_renderings import PLACE, RENDERERS, definitions_of
-from tests.servers import gateways, kubernetes
+from tests.servers import gateways, istio, kubernetes
 from tests.servers.kubernetes import Server
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(2400)]  # the first time it is built
 
 
-def built() -> None:
-    """For a user a reason to go without; never where everything must hold."""
+def built(*programs: Callable[[], Path]) -> None:
+    """What is not there is built. For a user a reason to go without; never where everything must hold."""
     try:
-        kubernetes.binaries()
-    except kubernetes.Missing as error:
+        for program in programs:
+            program()
+    except (kubernetes.Missing, istio.Missing) as error:
         if os.environ.get("CI"):
             pytest.fail(str(error))
         pytest.skip(str(error))
@@ -33,7 +34,7 @@ def built() -> None:
 
 @pytest.fixture(scope="module", params=list(RENDERERS))
 def server(request: pytest.FixtureRequest) -> Iterator[tuple[str, Server]]:
-    built()
+    built(kubernetes.binaries)
     with kubernetes.running() as one:
         one.create_namespace(PLACE.namespace)
         one.define(*definitions_of(request.param))
@@ -70,6 +71,7 @@ def test_the_server_refuses_what_is_wrong(server: tuple[str, Server]) -> None:
 @pytest.mark.parametrize("server", ["gateway-api"], indirect=True)
 def test_an_implementation_accepts_every_route_of_every_feature(server: tuple[str, Server], tmp_path: Path) -> None:
     """Istio's controller reads the same server. Each feature has a namespace of its own; nothing is left out for what stands elsewhere."""
+    built(istio.binaries)
     _, api = server
     api.create_namespace("istio-system")
     supported = [feature for feature in FEATURES if not gateway_api.gaps(feature.node)]

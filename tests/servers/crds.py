@@ -19,16 +19,28 @@ _LINKERD = Path(__file__).with_name("linkerd_crds.yaml")
 Definition = Mapping[str, Any]
 
 
+@cache
 def missing() -> str:
     """Why the Gateway API's definitions can't be had here; empty when they can."""
-    return "" if shutil.which("go") else "go fetches the Gateway API's definitions, and is not installed"
+    if shutil.which("go") is None:
+        return "go fetches the Gateway API's definitions, and is not installed"
+    try:
+        _module()
+    except subprocess.CalledProcessError as error:
+        return f"the Gateway API's definitions can't be fetched: {error.stderr[-300:]}"
+    return ""
+
+
+@cache
+def _module() -> Path:
+    command = ["go", "mod", "download", "-json", f"sigs.k8s.io/gateway-api@{GATEWAY_API}"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True, cwd="/", timeout=120)
+    return Path(json.loads(answer.stdout)["Dir"])
 
 
 @cache
 def gateway_api(channel: Literal["standard", "experimental"] = "standard") -> tuple[Definition, ...]:
-    command = ["go", "mod", "download", "-json", f"sigs.k8s.io/gateway-api@{GATEWAY_API}"]
-    answer = subprocess.run(command, capture_output=True, text=True, check=True, cwd="/")
-    folder = Path(json.loads(answer.stdout)["Dir"]) / "config" / "crd" / channel
+    folder = _module() / "config" / "crd" / channel
     files = sorted(file for file in folder.glob("gateway.networking.k8s.io_*.yaml") if "_vap_" not in file.name)
     return tuple(yaml.safe_load(file.read_text()) for file in files)
 
