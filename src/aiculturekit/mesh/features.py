@@ -141,9 +141,10 @@ def node(
 
 
 def _outside() -> Node:
+    """On this machine what lies outside is held to the needs of workloads in a network namespace of their own."""
     return Node(
         ingress_port=8080,
-        callers=(Caller(APP, CALLER, 9100),),
+        callers=(Caller(APP, CALLER, 9100, namespace="/run/netns/web"),),
         egresses=(Egress(APP, CALLER, "https", "api.example.com", 443),),
     )
 
@@ -153,7 +154,7 @@ def _far() -> Node:
     far = Remote("other.example", APP, "pay")
     return dataclasses.replace(
         node(),
-        callers=(Caller(APP, CALLER, 9100, {SERVICE: 9200}, {far: 9300}),),
+        callers=(Caller(APP, CALLER, 9100, {SERVICE: 9200}, remotes={far: 9300}),),
         neighbours=(Neighbour("other.example", "192.0.2.1", 15443),),
     )
 
