@@ -19,16 +19,16 @@ MODULES = test_conformance.MODULES
 """Importing them declares their cases."""
 
 FEDERATION = "tests/integration/test_integration_federation.py"
-ELSEWHERE = {
+ELSEWHERE: dict[str, dict[str, str]] = {
     "local": {
+        "needs external": "tests/integration/test_integration_isolation.py",
         "needs mesh": FEDERATION,
         "access.foreign": FEDERATION,
-        "protocol http2": "tests/integration/test_integration_mesh.py",
         "access.check": "tests/integration/test_integration_tokens.py",
     },
-    "istio": {"protocol http2": "Istio's own detection: no object of ours is about it"},
+    "istio": {},
 }
-"""What one mesh is asked by another suite with real processes, or not at all, and why."""
+"""What one mesh alone is asked, by another suite with real processes."""
 
 
 def part(name: str) -> list[str]:
@@ -61,7 +61,7 @@ def test_no_yes_is_without_a_case(mesh: str, tmp_path: Path) -> None:
 def test_what_is_asked_elsewhere_is_needed_and_there(mesh: str, tmp_path: Path) -> None:
     assert not set(ELSEWHERE[mesh]) & backed(tmp_path), "a case asks it now"
     for proof in ELSEWHERE[mesh].values():
-        assert not proof.startswith("tests/") or (ROOT / proof).is_file()
+        assert (ROOT / proof).is_file()
 
 
 def test_every_case_is_about_what_it_uses(tmp_path: Path) -> None:
