@@ -13,7 +13,19 @@ from aiculturekit.mesh.linkerd import notes, permissions
 from aiculturekit.mesh.manifests import duration
 from aiculturekit.mesh.nodes import Caller, Egress, Node, Service, Version
 from aiculturekit.mesh.rendering import Place
-from aiculturekit.mesh.rules import Cors, Limit, Match, Pattern, Redirect, Retries, Rewrite, Route, Traffic
+from aiculturekit.mesh.rules import (
+    Cors,
+    Edits,
+    Headers,
+    Limit,
+    Match,
+    Pattern,
+    Redirect,
+    Retries,
+    Rewrite,
+    Route,
+    Traffic,
+)
 
 PLACE = Place("shop")
 TWO = (Version("v1", 1, 90), Version("v2", 2, 10))
@@ -113,6 +125,9 @@ def test_the_name_of_a_versions_service_must_be_free() -> None:
         Route(prefix("/a"), rewrite=Rewrite(host="b:80")),
         Route(prefix("/ä"), version="v1"),
         Route(Match(path=Pattern(exact="/a/../b")), version="v1"),
+        Route(header("x"), headers=Headers(Edits(set={"x": "ä"}))),
+        Route(Match(header={"x": Pattern(exact="ä")}), version="v1"),
+        Route(Match(cookie={"x": Pattern(exact="ä")}), version="v1"),
         Route(Match(query={"a b": Pattern(exact="1")}), version="v1"),
         Route(Match(method="PURGE"), version="v1"),
         Route(Match(cookie={"a": Pattern(exact="1"), "b": Pattern(exact="1")}), version="v1"),

@@ -12,7 +12,7 @@ from aiculturekit.mesh.branches import branches
 from aiculturekit.mesh.gateway_api import matches, precedence, routes
 from aiculturekit.mesh.nodes import Node, Service
 from aiculturekit.mesh.rendering import Gap
-from aiculturekit.mesh.rules import Cors, Match, Redirect, Rewrite
+from aiculturekit.mesh.rules import Cors, Edits, Match, Redirect, Rewrite
 from aiculturekit.mesh.uses import Use
 
 Answer = str | None
@@ -117,19 +117,26 @@ def _cors(rules: Cors) -> Answer:
     return matches.problem_with_method(unknown[0]) if unknown else None
 
 
-MATCHES: Answers = {
+def _values(edits: Edits) -> Answer:
+    return matches.problem_with_values([*edits.set.values(), *edits.add.values()])
+
+
+CARRIED: Answers = {
+    "traffic.headers request": _values,
+    "traffic.headers response": _values,
     "public": matches.problem_with_path,
     "match.path exact": matches.problem_with_path,
     "match.path prefix": matches.problem_with_path,
     "match.method": matches.problem_with_method,
+    "match.header": lambda value: matches.problem_with_headers(value[1]),
     "match.query": lambda value: matches.problem_with_query(value[1]),
     "match.cookie": lambda value: matches.problem_with_cookies(*value),
     "match.claim": _absent,
 }
-"""What matches cannot say, on every mesh that reads HTTPRoutes."""
+"""What an HTTPRoute cannot carry, on every mesh that reads them."""
 
 _ANSWERS: Answers = {
-    **MATCHES,
+    **CARRIED,
     "needs operations": _by_pod,
     "needs external": _never(lambda: say("there is no rule for what lies outside: every address could be reached")),
     "needs mesh": _other_root,

@@ -7,7 +7,7 @@ are anchored: some implementations look for a part, and Linkerd takes the first 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aiculturekit.language import say
@@ -17,7 +17,8 @@ from aiculturekit.mesh.rules import Match, Pattern
 _PATH = re.compile(r"/(?:[-A-Za-z0-9/._~!$&'()*+,;=:@]|%[0-9a-fA-F]{2})*")
 _UNCLEAR = re.compile(r"//|/\.{1,2}(/|$)|%2[fF]")
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+\-.^_`|~]{1,256}")
-"""What the Gateway API takes as a path, and as the name of a header or a query parameter."""
+_VALUE = re.compile(r"[!-~]+([\t ]?[!-~]+)*")
+"""What the Gateway API takes as a path, as the name of a header or a query parameter, and as the value of a header."""
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH")
 
 
@@ -77,7 +78,18 @@ def _within_cookie(pattern: Pattern) -> str:
 def problem_with_cookies(match: Match, cookies: Mapping[str, Pattern]) -> str | None:
     if len(cookies) > 1 or any(name.lower() == "cookie" for name in match.header):
         return say("a route compares each header once, so one cookie at most")
-    return None
+    return problem_with_values(_cookie(name, pattern)["value"] for name, pattern in cookies.items())
+
+
+def problem_with_headers(patterns: Mapping[str, Pattern]) -> str | None:
+    return problem_with_values(_named(name, pattern)["value"] for name, pattern in patterns.items())
+
+
+def problem_with_values(values: Iterable[str]) -> str | None:
+    unfit = next((value for value in values if not _VALUE.fullmatch(value)), None)
+    if unfit is None:
+        return None
+    return say("{value} is not a header's value that it takes: printable ASCII, single spaces", value=repr(unfit[:60]))
 
 
 def problem_with_path(path: Pattern | str) -> str | None:

@@ -9,7 +9,7 @@ from typing import Any
 from aiculturekit.language import say
 from aiculturekit.mesh import uses
 from aiculturekit.mesh.gateway_api import matches, precedence
-from aiculturekit.mesh.gateway_api.gaps import MATCHES, Answer, Answers, collisions, orders, redirect, unsaid
+from aiculturekit.mesh.gateway_api.gaps import CARRIED, Answer, Answers, collisions, orders, redirect, unsaid
 from aiculturekit.mesh.linkerd import notes, permissions, routes
 from aiculturekit.mesh.nodes import INGRESS, Egress, Node, Service
 from aiculturekit.mesh.rendering import Gap
@@ -114,7 +114,7 @@ def _outside(egress: Egress) -> Answer:
 
 
 _ANSWERS: Answers = {
-    **MATCHES,
+    **CARRIED,
     "needs operations": _operations,
     "needs external": _outside,
     "needs mesh": _other_root,
