@@ -188,7 +188,7 @@ def _isolation() -> Finding:
         return Finding("isolation", "error", error.message, error.hint)
     if found.is_on:
         return Finding("isolation", "ok", say("each workload has a network namespace of its own"))
-    hint = say("as root on Linux each workload gets a network of its own")
+    hint = say("with AIC_ISOLATION=auto, as root on Linux, each workload gets a network of its own")
     return Finding("isolation", "warning", say("shared loopback: {reason}", reason=found.reason), hint)
 
 

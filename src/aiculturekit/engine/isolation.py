@@ -37,7 +37,7 @@ def wish(text: str) -> Wish:
 def decide(wished: Wish) -> Isolation:
     """`auto` takes what can be had. Raises HostTrouble where `on` can't."""
     if wished == "off":
-        return Isolation("shared-loopback", say("turned off by {variable}", variable=VARIABLE))
+        return Isolation("shared-loopback", say("{variable} is off", variable=VARIABLE))
     reason = namespaces.obstacle()
     if reason is None:
         return Isolation("network-namespaces")
