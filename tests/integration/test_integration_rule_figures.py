@@ -129,6 +129,20 @@ async def test_a_limit_holds_within_five_percent(mesh: Mesh, stage: Any) -> None
         assert abs(rate - 50) < 2.5, rate
 
 
+async def test_a_shift_of_weights_fills_no_bucket(mesh: Mesh, stage: Any) -> None:
+    async with stages.Replica("one") as one, stages.Replica("two") as two:
+        for weight in (100, 99, 98, 97):
+            traffic = Traffic(limit=(Limit(5, per=3600),))
+            await mesh.apply(stage.node(versions=stage.split(weight, 100 - weight), traffic=traffic))
+            await stages.publish(mesh, "orders", one)
+            await stages.publish(mesh, "orders", two, version="v2")
+            client = stages.Client(stage.ports["gw-orders"])
+            for _ in range(15):
+                await client.get()
+            client.close()
+        assert one.seen == 5 and two.seen <= 5, (one.seen, two.seen)
+
+
 async def test_retries_never_exceed_their_budget(mesh: Mesh, stage: Any) -> None:
     """Of what is under way at most a fifth are retries: four first tries for each, once every request fails."""
     async with stages.Replica("orders") as orders:

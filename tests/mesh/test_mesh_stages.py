@@ -113,6 +113,8 @@ def test_at_no_moment_is_anything_referred_to_that_is_not_there(before: Node, af
 
 
 def test_only_the_routes_change_when_a_weight_does() -> None:
+    """Of the callers alone: the services' own sides keep their rate limits' buckets as full as they are."""
+
     def node(weight: float) -> dict[str, Any]:
         versions = (Version("v1", 1, weight), Version("v2", 2, 100 - weight))
         return compiled(Node(80, (Service("s", "x", versions),), (Caller("s", "y", 3, {"x": 4}),)))
@@ -125,7 +127,7 @@ def test_only_the_routes_change_when_a_permission_does() -> None:
     def node(*callers: str) -> dict[str, Any]:
         return compiled(Node(80, (Service("s", "x", (Version("v1", 1),), callers=callers),)))
 
-    assert [list(stage) for stage in stages(node("a"), node("a", "b"))] == [["rds/mesh.json"]]
+    assert [list(stage) for stage in stages(node("a"), node("a", "b"))] == [["rds/inbound.json"]]
 
 
 def test_what_envoy_has_not_taken_up_is_named_by_its_file() -> None:

@@ -42,6 +42,7 @@ def inbound(folder: Path, *, door: str, app: str, service: str) -> Json:
     return _answering(
         "inbound",
         folder,
+        table=names.INBOUND_ROUTES,
         guards=chains.called(),
         access_log=[refusals.of_calls(folder, app=app, service=service)],
         local_reply_config=_replying(refusals.reply(app=app, service=service), app=app, service=service),
@@ -54,6 +55,7 @@ def gate(folder: Path, *, door: str, app: str, service: str) -> Json:
     return _answering(
         "gateway",
         folder,
+        table=names.MESH_ROUTES,
         guards=[*chains.calling(), *chains.called()],
         access_log=[refusals.of_foreigners(folder, app=app, service=service)],
         local_reply_config=_replying(refusals.foreign_reply(app=app, service=service), app=app, service=service),
@@ -65,7 +67,7 @@ def _replying(refusal: Json, *, app: str, service: str) -> Json:
     return {"mappers": [refusal, *replies.compiled(app=app, service=service)]}
 
 
-def _answering(prefix: str, folder: Path, *, guards: list[Json], **fields: object) -> Json:
+def _answering(prefix: str, folder: Path, *, table: str, guards: list[Json], **fields: object) -> Json:
     """The peer's SPIFFE ID goes to the replica in `x-forwarded-client-cert`; whatever it said of itself there is
     removed."""
     nobody = documents.extension(
@@ -76,7 +78,7 @@ def _answering(prefix: str, folder: Path, *, guards: list[Json], **fields: objec
     return _manager(
         prefix,
         folder,
-        table=names.MESH_ROUTES,
+        table=table,
         guards=[nobody, *guards],
         normalize_path=True,  # what is compared with the operations of a need must be what the replica gets
         **fields,

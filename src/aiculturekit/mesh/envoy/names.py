@@ -2,7 +2,7 @@
 
 A name's parts are separated by `/`, which no name of the application file contains; in a file's name `~` takes its
 place. Envoy spends one of the machine's few inotify instances (128 a user by default) on every file that it follows and
-on every secret, however many stand in one file: so there are two route tables for the whole node, and endpoints stand
+on every secret, however many stand in one file: so there are three route tables for the whole node, and endpoints stand
 inside their clusters.
 """
 
@@ -12,7 +12,7 @@ from aiculturekit.mesh.identities import Identity
 from aiculturekit.mesh.nodes import Remote
 
 BOOTSTRAP, LISTENERS, CLUSTERS = "bootstrap.json", "lds.json", "cds.json"
-INGRESS_ROUTES, MESH_ROUTES = "ingress", "mesh"
+INGRESS_ROUTES, MESH_ROUTES, INBOUND_ROUTES = "ingress", "mesh", "inbound"
 BUNDLE, FEDERATION = "bundle", "federation"
 EGRESS_BY_NAME = "egress/*"
 REFUSALS = "refusals.log"

@@ -3,7 +3,7 @@ failed request. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from aiculturekit.language import say
@@ -17,15 +17,16 @@ _LISTED = 30
 
 
 def compiled(node: Node) -> Iterator[tuple[str, Json]]:
-    """(name, document) of both route tables of the node."""
-    yield names.INGRESS_ROUTES, documents.bundle([_ingress(node)])
-    yield names.MESH_ROUTES, documents.bundle([_mesh(node)])
-
-
-def _mesh(node: Node) -> Json:
-    """Each listener of the mesh is a virtual host of this table, found by its door."""
+    """(name, document) of the route tables of the node. The services' own sides have one of their own, since a table that changes
+    fills all its rate limits' buckets anew: a shift of weights must not."""
     services = {(service.app, service.name): service for service in node.services if service.protocol != "tcp"}
     inbound = [host for one in services.values() for host in _inbounds(one, trust_domain=node.trust_domain)]
+    yield names.INGRESS_ROUTES, documents.bundle([_ingress(node)])
+    yield names.INBOUND_ROUTES, documents.bundle([_doored(names.INBOUND_ROUTES, inbound)])
+    yield names.MESH_ROUTES, documents.bundle([_doored(names.MESH_ROUTES, _outbound(node, services))])
+
+
+def _outbound(node: Node, services: Mapping[tuple[str, str], Service]) -> list[Json]:
     needs = [
         _counted(_host(names.need(caller.app, caller.name, target), doors, _split(service, caller=caller.name)))
         for caller in node.callers
@@ -36,8 +37,12 @@ def _mesh(node: Node) -> Json:
     strangers = [_unneeded(service) for service in services.values() if service.versions]
     apps = sorted({caller.app for caller in node.callers})
     unknown = [_unknown(app, [c for c in node.callers if c.app == app], services.values()) for app in apps]
-    table = _table(names.MESH_ROUTES, [*inbound, *needs, *strangers, *unknown, *federation.hosts(node)])
-    return table | {
+    return [*needs, *strangers, *unknown, *federation.hosts(node)]
+
+
+def _doored(name: str, hosts: list[Json]) -> Json:
+    """A table in which each listener of the mesh is a virtual host, found by its door."""
+    return _table(name, hosts) | {
         "vhost_header": names.DOOR,
         "request_headers_to_remove": [names.DOOR, names.WAY],
         "response_headers_to_remove": [names.LIMIT],

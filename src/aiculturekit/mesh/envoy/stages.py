@@ -16,7 +16,7 @@ from aiculturekit.mesh.envoy.documents import Json
 Stage = Mapping[str, Json]
 """File name -> its new document."""
 
-_TABLE = names.routes_file(names.MESH_ROUTES)
+_TABLES = [names.routes_file(names.MESH_ROUTES), names.routes_file(names.INBOUND_ROUTES)]
 
 
 def stages(old: Mapping[str, Json], new: Mapping[str, Json]) -> list[Stage]:
@@ -35,7 +35,7 @@ def _passing(old: Mapping[str, Json], new: Mapping[str, Json]) -> Iterator[Stage
     yield {names.CLUSTERS: _with_leaving(old.get(names.CLUSTERS), new[names.CLUSTERS])}
     kinds = {name: document for name, document in new.items() if name == names.TOKENS_FILE}
     yield {name: tokens.with_leaving(old.get(name), document) for name, document in kinds.items()}
-    yield tables | {n: _with_leaving_doors(old.get(n), document) for n, document in tables.items() if n == _TABLE}
+    yield tables | {n: _with_leaving_doors(old.get(n), document) for n, document in tables.items() if n in _TABLES}
     yield {names.LISTENERS: new[names.LISTENERS]}
     yield tables
     yield kinds
