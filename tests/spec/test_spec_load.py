@@ -336,6 +336,7 @@ def test_traffic_rules_have_short_and_long_forms(tmp_path: Path) -> None:
         ("100/s,", "100/day,", "services.orders.traffic.limit.0", "is not a rate"),
         ("redirect: /new", "redirect: new", "services.orders.traffic.routes.0.redirect", "right form"),
         ("x-from: shop", "x-aic-door: shop", "services.orders.traffic.headers.request", "platform's own"),
+        ("x-from: shop", "Host: shop", "services.orders.traffic.headers.request", "belongs to the connection"),
         ("{path: /beta}", "{claim: {role: beta}}", "services.orders.versions.v2.match", "access.jwt"),
         ("[GET /bills*, POST]", "[pays]", "services.web.needs.1", "METHOD /path"),
     ],

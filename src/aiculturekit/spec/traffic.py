@@ -14,6 +14,7 @@ UNSENT = "connect-failure,refused-stream,reset-before-request"
 Method = Annotated[str, Field(pattern="^[A-Z]{3,16}$")]
 Status = Annotated[int, Field(ge=200, le=599)]
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
+_FRAMING = ("host", "content-length", "transfer-encoding", "connection", "upgrade", "te")
 _RATE = re.compile(r"(\d{1,9})\s*/\s*([smh])")
 
 
@@ -238,7 +239,10 @@ class Edits(Part):
     @model_validator(mode="after")
     def _names(self) -> Edits:
         for name in (*self.set, *self.add, *self.remove):
-            _header_name(name)
+            if _header_name(name).lower() in _FRAMING:
+                raise ValueError(
+                    f"{name} is not a header to edit: it belongs to the connection; for host there is `rewrite`"
+                )
         return self
 
 
