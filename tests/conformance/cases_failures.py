@@ -77,6 +77,15 @@ async def several_words(stage: Stage) -> None:
     assert len(stage.seen) == 4
 
 
+@case("traffic.retries.on", api="traffic: {retries: {attempts: 1, on: '503,404'}}")
+async def a_status_by_its_number(stage: Stage) -> None:
+    for status, tries in ((503, 2), (404, 2), (502, 1)):
+        before = len(stage.seen)
+        stage.behave(status=status)
+        assert (await stage.ask("/")).status == status
+        assert len(stage.seen) - before == tries, status
+
+
 @case("traffic.retries.attempts", api="traffic: {retries: 0}")
 async def no_tries(stage: Stage) -> None:
     stage.behave(status=503)

@@ -296,7 +296,7 @@ services:
       fault: {abort: 503, share: 10%, when: {header: {x-fault: "1"}}}
       headers: {request: {set: {x-from: shop}, remove: x-debug}}
       cors: https://shop.example
-      max_body: 1Mi
+      max_body: 64Ki
       routes:
         - match: {path: /old}
           redirect: /new
@@ -334,6 +334,8 @@ def test_traffic_rules_have_short_and_long_forms(tmp_path: Path) -> None:
         ("version: v2", "version: v9", "services.orders.traffic.routes.1.version", "no version 'v9'"),
         ("{path: /beta}", '{path: {regex: ".*/b"}}', "services.orders.versions.v2.match", "cannot both hold"),
         ("100/s,", "100/day,", "services.orders.traffic.limit.0", "is not a rate"),
+        ("max_body: 64Ki", "max_body: big", "services.orders.traffic.max_body", "is not a size"),
+        ("budget: 20%", "on: everything", "services.orders.traffic.retries.on", "to try again"),
         ("redirect: /new", "redirect: new", "services.orders.traffic.routes.0.redirect", "right form"),
         ("x-from: shop", "x-aic-door: shop", "services.orders.traffic.headers.request", "platform's own"),
         ("x-from: shop", "Host: shop", "services.orders.traffic.headers.request", "belongs to the connection"),

@@ -59,12 +59,15 @@ def _command(value: str) -> str:
 
 _d_type, _d_schema = written(units.duration, like="2s")
 _m_type, _m_schema = written(units.memory, like="128Mi", also="integer")
+_s_type, _s_schema = written(units.size, like="10Mi", also="integer")
 _c_type, _c_schema = written(units.cpu, like="250m", also="number")
 _p_type, _p_schema = written(units.percent, like="10%", also="number")
 
 Duration = Annotated[float, _d_type, _d_schema]
 """Seconds."""
 Memory = Annotated[int, _m_type, _m_schema]
+"""Bytes, enough for a process."""
+Size = Annotated[int, _s_type, _s_schema]
 """Bytes."""
 Cpu = Annotated[int, _c_type, _c_schema]
 """Millicores."""

@@ -8,9 +8,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
-from aiculturekit.spec.fields import Duration, Memory, Part, Percent, Prefix, Text, listed
+from aiculturekit.spec.fields import Duration, Part, Percent, Prefix, Size, Text, listed
 
 UNSENT = "connect-failure,refused-stream,reset-before-request"
+CONDITIONS = (
+    "connect-failure", "refused-stream", "reset-before-request", "reset", "5xx", "gateway-error", "retriable-4xx", "cancelled",
+    "deadline-exceeded", "internal", "resource-exhausted", "unavailable",
+)  # fmt: skip
+"""What may be tried again, in Envoy's words (x-envoy-retry-on and x-envoy-retry-grpc-on)."""
+_STATUS = re.compile(r"[45]\d\d")
 Method = Annotated[str, Field(pattern="^[A-Z]{3,16}$")]
 Status = Annotated[int, Field(ge=200, le=599)]
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
@@ -99,13 +105,23 @@ class Retries(Part):
     attempts: int = Field(2, ge=0, le=10, description="Tries after the first.")
     on: str = Field(
         UNSENT,
-        pattern="^[a-z0-9,-]+$",
-        description="What is tried again; Envoy's words. The default repeats only what the service has not seen.",
+        description="What is tried again: Envoy's words, or a status such as 503. The default repeats only what the service has not "
+        "seen.",
     )
     per_try: Duration | None = Field(None, description="Longest wait for one try.")
     budget: Percent | None = Field(
         None, description="Most retries under way, as a share of the requests under way; at least three."
     )
+
+    @field_validator("on")
+    @classmethod
+    def _words(cls, given: str) -> str:
+        for word in given.split(","):
+            if word not in CONDITIONS and not _STATUS.fullmatch(word):
+                raise ValueError(
+                    f"{word[:40]!r} is not something to try again; write {', '.join(CONDITIONS)}, or a status such as 503"
+                )
+        return given
 
 
 class Breaker(Part):
@@ -327,5 +343,5 @@ class Traffic(Part):
     headers: Headers = Field(Headers(), description="Headers that are changed.")
     cors: Annotated[Cors | None, short("origins")] = Field(None, description="Which other origins may call it.")
     compress: bool = Field(False, description="Compress answers (gzip) for who accepts it.")
-    max_body: Memory | None = Field(None, description="Longest request body; more is answered 413.")
+    max_body: Size | None = Field(None, description="Longest request body; more is answered 413.")
     routes: tuple[Route, ...] = Field((), description="Requests that are treated differently; the first that fits.")

@@ -20,12 +20,21 @@ def duration(text: object) -> float:
     return float(found[1]) * _DURATION[found[2]]
 
 
-def memory(text: object) -> int:
-    """`128Mi`, `1G`, `64MB` -> bytes."""
+def size(text: object) -> int:
+    """`64Ki`, `10Mi`, `500MB`, or a number of bytes -> bytes, one at least."""
     found = re.fullmatch(_NUMBER + r"\s*([A-Za-z]{0,3})", str(text).strip())
-    if not found or found[2] not in _MEMORY:
-        raise ValueError(f"{_shown(text)} is not an amount of memory; write 128Mi, 1Gi or 500MB")
-    amount = int(float(found[1]) * _MEMORY[found[2]])
+    amount = int(float(found[1]) * _MEMORY[found[2]]) if found and found[2] in _MEMORY else 0
+    if amount < 1:
+        raise ValueError(f"{_shown(text)} is not a size; write 64Ki, 10Mi or 500MB")
+    return amount
+
+
+def memory(text: object) -> int:
+    """`128Mi`, `1G`, `64MB` -> bytes, enough for a process."""
+    try:
+        amount = size(text)
+    except ValueError:
+        raise ValueError(f"{_shown(text)} is not an amount of memory; write 128Mi, 1Gi or 500MB") from None
     if amount < 1 << 20:
         raise ValueError(f"{_shown(text)} is less than a process can run in; write at least 1Mi")
     return amount

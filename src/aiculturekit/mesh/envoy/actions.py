@@ -129,8 +129,12 @@ def _action(service: Service, caller: str, branch: Branch, *, given: dict[str, l
 def _retry(retries: Retries) -> Json:
     if retries.attempts <= 0:
         return {}
+    words = retries.on.split(",")
+    statuses = [int(word) for word in words if word.isdecimal()]
+    words = [word for word in words if not word.isdecimal()] + (["retriable-status-codes"] if statuses else [])
     policy: Json = {
-        "retry_on": retries.on,
+        "retry_on": ",".join(words),
+        **({"retriable_status_codes": statuses} if statuses else {}),
         "num_retries": retries.attempts,
         "retry_back_off": {"base_interval": "0.01s", "max_interval": "0.2s"},
     }

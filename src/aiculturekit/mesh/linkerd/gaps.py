@@ -68,7 +68,7 @@ _by_server = _never(lambda: say("Linkerd counts for all requests to a service al
 
 
 def _retried_on(retries: Retries) -> Answer:
-    unknown = [word for word in notes.words(retries) if word not in notes.CONDITIONS]
+    unknown = [word for word in notes.words(retries) if not notes.is_known(word)]
     known = ", ".join(notes.CONDITIONS)
     return say("it cannot try again on {word}; it knows {known}", word=unknown[0], known=known) if unknown else None
 

@@ -19,11 +19,15 @@ def of_branch(branch: Branch) -> dict[str, str]:
 
 
 def of_retries(retries: Retries) -> dict[str, str]:
-    conditions = [CONDITIONS[word] for word in words(retries) if word in CONDITIONS]
+    conditions = [CONDITIONS.get(word, word) for word in words(retries) if is_known(word)]
     if not conditions or retries.attempts <= 0:
         return {}
     found = {"retry.linkerd.io/http": ",".join(conditions), "retry.linkerd.io/limit": str(retries.attempts)}
     return found | ({"retry.linkerd.io/timeout": seconds(retries.per_try)} if retries.per_try else {})
+
+
+def is_known(word: str) -> bool:
+    return word in CONDITIONS or word.isdecimal()
 
 
 def words(retries: Retries) -> list[str]:
