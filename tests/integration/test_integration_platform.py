@@ -223,7 +223,7 @@ def test_tokens_operations_and_audit_work_as_the_file_says(own: Product, tmp_pat
     code, _, text = get(port, "/call?http://near/secret")
     assert code == 403 and "`near: GET /secret`" in text
     assert get(port, "/call?http://far/")[0] == 200, "under audit"
-    found = _refusals(own, {"token", "claims", "call"}, count=4)
+    found = _refusals(own, {"token", "claims", "call"}, count=5)
     hints = {(r["source"], r["target"], r["kind"], r["allowed"], r["line"]): r["hint"] for r in found}
     assert "add `GET /secret` to the need `near` of services.web.needs" in hints["web", "near", "call", False, 6]
     assert "add `far` to services.web.needs" in hints["web", "far", "call", True, 6]
@@ -479,7 +479,7 @@ def test_a_full_disk_fails_plainly_and_what_runs_keeps_running(tmp_path: Path) -
         folder = app(tmp_path / "app", "app: full\nservices:\n  web: {run: python server.py, public: /}\n")
         made.aic("up", "-d", str(folder))
         port = made.ingress
-        with (disk / "filler").open("wb") as filler:
+        with (disk / "filler").open("wb", buffering=0) as filler:
             try:
                 while True:
                     filler.write(b"x" * 65536)
