@@ -20,7 +20,7 @@ async def who_needs_it_may_call_and_is_known(stage: Stage) -> None:
 @case("needs", "public")
 async def the_public_door_has_an_identity_of_its_own(stage: Stage) -> None:
     assert (await stage.ask("/x", source="ingress")).status == 200
-    assert {request.caller for request in stage.seen} == {stage.ingress_identity}
+    assert {request.caller for request in stage.seen} == {stage.ingress_identity}, stage.seen
 
 
 @case("needs")
