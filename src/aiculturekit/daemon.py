@@ -136,6 +136,7 @@ class Daemon:
             _announce(self.given.home, self.api, self.started_at)
             gc.collect()
             gc.freeze()
+            gc.enable()
             await self.server.serve(sockets=[listener])
         await self.watchers.close()
 
@@ -224,7 +225,3 @@ def _announce(home: Path, api: str, started_at: float) -> None:
     file, draft = home / ANNOUNCEMENT, home / f"{ANNOUNCEMENT}.new"
     draft.write_text(json.dumps(record))
     draft.replace(file)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

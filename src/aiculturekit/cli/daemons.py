@@ -14,7 +14,7 @@ from aiculturekit.cli.clients import Client, home
 from aiculturekit.errors import Failed, HostTrouble
 from aiculturekit.language import say
 
-DAEMON = "aiculturekit.daemon"
+DAEMON = "aiculturekit.boots"
 _PATIENCE = 30.0
 
 

@@ -14,6 +14,10 @@ from aiculturekit.errors import AicError, Busy, HostTrouble, LocatorError, Unrea
 from aiculturekit.language import say
 from aiculturekit.locator import Locator
 from aiculturekit.state.databases import RELAXED, Database, prepared, translated
+from aiculturekit.state.schema import PARTIAL
+
+for _index, _where in PARTIAL.items():
+    _index.dialect_options["postgresql"]["where"] = _where
 
 # One lock for each schema of the database: the same order of transactions that SQLite's BEGIN IMMEDIATE gives, for as
 # long as the transaction. 0x61696373 is "aics".

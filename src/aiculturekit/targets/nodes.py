@@ -9,17 +9,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-from pydantic import TypeAdapter
-
+from aiculturekit.mesh import records
 from aiculturekit.mesh.envoy import egresses
 from aiculturekit.mesh.nodes import USUAL_PORTS, Caller, Egress, Entry, Node, Realm, Remote, Service, Tracing, Version
 from aiculturekit.mesh.rules import Access, Match, Traffic
 from aiculturekit.plan.documents import Document
 
-_ACCESS, _MATCH, _TRAFFIC = TypeAdapter(Access), TypeAdapter(Match), TypeAdapter(Traffic)
-_SCHEME: TypeAdapter[Literal["https", "http", "tcp"]] = TypeAdapter(Literal["https", "http", "tcp"])
 _ALONE = Realm()
 Applications = Mapping[str, Sequence[Document]]
 """application -> its documents in force; the order of the applications decides who serves a path on the bare host."""
@@ -189,7 +186,9 @@ def _egress(app: str, caller: str, url: str) -> Egress:
     """An address that the loader has let through: `scheme://host[:port][/path]`, of which the path permits nothing."""
     scheme, _, rest = url.lower().partition("://")
     host, _, port = rest.partition("/")[0].partition(":")
-    return Egress(app, caller, _SCHEME.validate_python(scheme), host, int(port) if port else USUAL_PORTS[scheme])
+    return Egress(
+        app, caller, cast(Literal["https", "http", "tcp"], scheme), host, int(port) if port else USUAL_PORTS[scheme]
+    )
 
 
 def _services(app: str, documents: Sequence[Document], ports: Mapping[str, int]) -> Iterator[Service]:
@@ -208,8 +207,8 @@ def _services(app: str, documents: Sequence[Document], ports: Mapping[str, int])
             versions=tuple(_version(app, name, version, route, ports) for version in names),
             callers=tuple(sorted(callers)),
             operations=_operations(name, access, documents),
-            traffic=_TRAFFIC.validate_python(route["traffic"]),
-            access=_ACCESS.validate_python(access["access"]),
+            traffic=records.read(Traffic, route["traffic"]),
+            access=records.read(Access, access["access"]),
             protocol=access["protocol"],
         )
 
@@ -242,7 +241,7 @@ def _version(app: str, service: str, version: str, route: Mapping[str, Any], por
         version,
         port=ports[inbound(app, service, version)],
         weight=route["weights"].get(version, 0.0),
-        match=_MATCH.validate_python(match) if match else None,
+        match=records.read(Match, match) if match else None,
     )
 
 
