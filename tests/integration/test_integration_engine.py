@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from aiculturekit.engine import host, limits, logs
@@ -348,6 +349,7 @@ async def test_what_ended_while_no_daemon_watched_is_started_again_by_settling(t
     pids = first.pids()
     await first.engine.close()
     os.kill(pids[0], signal.SIGKILL)
+    await until(lambda: not psutil.pid_exists(pids[0]) or psutil.Process(pids[0]).status() == psutil.STATUS_ZOMBIE)
     second = Stage(tmp_path, ledger=first.ledger, node=first.node)
     await second.engine.start()
     try:

@@ -8,6 +8,7 @@ from typing import Any
 
 from aiculturekit.cli.clients import Answered, Client
 from aiculturekit.cli.outputs import console
+from aiculturekit.errors import Failed
 from aiculturekit.language import say
 
 _RULES = ("access", "route")
@@ -16,8 +17,8 @@ _STYLES = {"done": "green", "failed": "bold red", "undone": "yellow"}
 
 
 def follow(client: Client, operation: Mapping[str, Any], *, quiet: bool = False) -> dict[str, Any]:
-    """The operation as it ended. Raises the error that it ended with. `quiet` shows nothing."""
-    ended: dict[str, Any] = dict(operation)
+    """The operation as it ended. Raises the error that it ended with, or Failed when the daemon ended before. `quiet` shows nothing."""
+    ended: dict[str, Any] | None = None
     rules = 0
     for kind, payload in client.events(f"operations/{operation['id']}/events"):
         if kind == "done":
@@ -29,6 +30,11 @@ def follow(client: Client, operation: Mapping[str, Any], *, quiet: bool = False)
     if rules and not quiet:
         _line(
             "done", say("mesh rules"), say("{count} changes: who may call whom, and which version answers", count=rules)
+        )
+    if ended is None:
+        raise Failed(
+            say("the daemon ended before {verb} was done", verb=operation["verb"]),
+            hint=say("the next one carries it on, or undoes it: run the command again"),
         )
     if ended.get("error"):
         raise Answered(ended["error"])
