@@ -137,7 +137,7 @@ async def test_a_tcp_service_under_audit_lets_in_and_reports(mesh: Mesh, stage: 
         await stages.publish(mesh, "db", db)
         async with stages.refused(mesh) as refusals:
             assert (await stages.get(stage.ports["gw-db"])).json["name"] == "db"
-        assert [(r.source, r.target, r.allowed) for r in refusals] == [("gw", "db", True)]
+        assert {(r.source, r.target, r.allowed) for r in refusals} == {("gw", "db", True)}, "another may have dialled the port"
 
 
 async def test_a_bad_certificate_is_refused_and_reported(mesh: Mesh, stage: Any, tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ async def test_a_bad_certificate_is_refused_and_reported(mesh: Mesh, stage: Any,
             async with stages.refused(mesh) as refusals:
                 with pytest.raises((ssl.SSLError, ConnectionError, asyncio.IncompleteReadError)):
                     await call(stage.ports["orders1"], pair, tmp_path)
-            assert [(r.app, r.target, r.kind) for r in refusals] == [("shop", "orders", "certificate")], name
+            assert {(r.app, r.target, r.kind) for r in refusals} == {("shop", "orders", "certificate")}, name
             assert refusals[0].detail, name
         async with stages.refused(mesh) as refusals:
             with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
