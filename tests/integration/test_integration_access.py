@@ -137,7 +137,9 @@ async def test_a_tcp_service_under_audit_lets_in_and_reports(mesh: Mesh, stage: 
         await stages.publish(mesh, "db", db)
         async with stages.refused(mesh) as refusals:
             assert (await stages.get(stage.ports["gw-db"])).json["name"] == "db"
-        assert {(r.source, r.target, r.allowed) for r in refusals} == {("gw", "db", True)}, "another may have dialled the port"
+        assert {(r.source, r.target, r.allowed) for r in refusals} == {("gw", "db", True)}, (
+            "another may have dialled the port"
+        )
 
 
 async def test_a_bad_certificate_is_refused_and_reported(mesh: Mesh, stage: Any, tmp_path: Path) -> None:
