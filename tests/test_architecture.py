@@ -123,7 +123,7 @@ def test_nothing_that_is_ours_relies_on_assertions_or_docstrings() -> None:
 
 
 def test_the_command_line_loads_no_backend() -> None:
-    heavy = ("sqlalchemy", "fastapi", "cryptography", "jinja2", "uvicorn", "pydantic", "yaml", "alembic")
+    heavy = ("sqlalchemy", "starlette", "cryptography", "jinja2", "uvicorn", "pydantic", "yaml", "alembic")
     code = f"import sys, aiculturekit.cli.main; print([m for m in {heavy!r} if m in sys.modules])"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert shown.strip() == "[]"

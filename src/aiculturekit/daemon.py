@@ -129,7 +129,14 @@ class Daemon:
             page=pages.error_page,
         )
         config = uvicorn.Config(
-            app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1, server_header=False
+            app,
+            http="httptools",
+            ws="none",
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=1,
+            server_header=False,
         )
         self.server = uvicorn.Server(config)
         with _listening(port) as listener:

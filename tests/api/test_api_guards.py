@@ -8,14 +8,15 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import APIRouter, Depends, Request
-from fastapi.responses import PlainTextResponse
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
 
 from aiculturekit import errors
 from aiculturekit.api import streams
 from aiculturekit.api.application import application
 from aiculturekit.api.guards import guard
 from aiculturekit.console.sessions import COOKIE, HEADER, Sessions
+from aiculturekit.endpoints import Endpoints
 
 BEARER = {"authorization": "Bearer the-token"}
 
@@ -26,9 +27,10 @@ class Door:
     def __init__(self) -> None:
         self.sessions = Sessions()
         self.envoy: int | None = 7
-        routes = APIRouter(prefix="/api/v1", dependencies=[Depends(guard("the-token", self.sessions))])
-        routes.add_api_route("/thing", self.thing, methods=["GET", "POST"])
-        routes.add_api_route("/fails/{kind}", self.fails)
+        routes = Endpoints(prefix="/api/v1", before=guard("the-token", self.sessions))
+        routes.get("/thing")(self.thing)
+        routes.post("/thing")(self.thing)
+        routes.get("/fails/{kind}")(self.fails)
         self.app = application(routes, status=self.status, edges=list, proxy_metrics=self.proxy_metrics, page=self.page)
 
     async def thing(self, request: Request) -> dict[str, str]:

@@ -152,7 +152,7 @@ def test_a_quick_command_loads_nothing_heavy(home: Path) -> None:
         "import sys; sys.argv = ['aic', 'ps']\n"
         "from aiculturekit.cli.main import main\n"
         "code = main()\n"
-        "heavy = {'sqlalchemy', 'fastapi', 'pydantic', 'uvicorn', 'cryptography', 'jinja2', 'httpx', 'asyncio'}\n"
+        "heavy = {'sqlalchemy', 'starlette', 'pydantic', 'uvicorn', 'cryptography', 'jinja2', 'httpx', 'asyncio'}\n"
         "print(code, sorted(heavy & set(sys.modules)))"
     )
     environment = {**os.environ, "AIC_HOME": str(home)}

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 
-from fastapi import Request
+from starlette.requests import Request
 
 from aiculturekit.console.sessions import CODE_LIFE, COOKIE, HEADER, LIFE, Sessions
 

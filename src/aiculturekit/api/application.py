@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, PlainTextResponse
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse
 
-from aiculturekit import __version__, errors
-from aiculturekit.api import metrics
-from aiculturekit.api.guards import Unauthorized, refuse_strangers
+from aiculturekit import errors
+from aiculturekit.api import descriptions, metrics
+from aiculturekit.api.guards import Unauthorized, only_from_here
+from aiculturekit.endpoints import Endpoint, Endpoints
 from aiculturekit.language import say
 
 Page = Callable[[Request, int, str, str], Any]
@@ -27,65 +28,79 @@ _STATUS: tuple[tuple[type[errors.AicError], int], ...] = (
 
 
 def application(
-    *routers: APIRouter,
+    *listed: Endpoints,
     status: Callable[[], Awaitable[dict[str, Any]]],
     edges: Callable[[], list[dict[str, Any]]],
     proxy_metrics: Callable[[], Awaitable[str]],
     page: Page,
-) -> FastAPI:
+) -> Starlette:
     """`page` shows an error to a browser: (request, status code, message, hint) -> response."""
-    app = FastAPI(title="AICultureKit", version=__version__, docs_url=None, redoc_url=None)
-    for router in routers:
-        app.include_router(router)
-    _health(app, status, edges, proxy_metrics)
-    _translate_errors(app, page)
-    return app
+    known = [endpoint for endpoints in listed for endpoint in endpoints]
+    groups = [*listed, _health(status), _metrics(status, edges, proxy_metrics), _description(known)]
+    routes = [route for endpoints in groups for route in endpoints.routes()]
+    return Starlette(routes=routes, exception_handlers=_translations(page))
 
 
-def _health(
-    app: FastAPI,
-    status: Callable[[], Awaitable[dict[str, Any]]],
-    edges: Callable[[], list[dict[str, Any]]],
-    proxy_metrics: Callable[[], Awaitable[str]],
-) -> None:
-    @app.get("/healthz", include_in_schema=False)
+def _health(status: Callable[[], Awaitable[dict[str, Any]]]) -> Endpoints:
+    routes = Endpoints()
+
+    @routes.get("/healthz")
     async def healthz() -> PlainTextResponse:
         return PlainTextResponse("ok\n")
 
-    @app.get("/readyz", include_in_schema=False)
+    @routes.get("/readyz")
     async def readyz() -> PlainTextResponse:
         proxied = (await status())["envoy"]["pid"] is not None
         return PlainTextResponse("ok\n" if proxied else "envoy is not running\n", status_code=200 if proxied else 503)
 
-    @app.get("/metrics", include_in_schema=False)
-    async def all_metrics(request: Request) -> PlainTextResponse:
-        refuse_strangers(request)
+    return routes
+
+
+def _metrics(
+    status: Callable[[], Awaitable[dict[str, Any]]],
+    edges: Callable[[], list[dict[str, Any]]],
+    proxy_metrics: Callable[[], Awaitable[str]],
+) -> Endpoints:
+    routes = Endpoints(before=only_from_here)
+
+    @routes.get("/metrics")
+    async def all_metrics() -> PlainTextResponse:
         text = metrics.own(await status()) + metrics.mesh(edges()) + await proxy_metrics()
         return PlainTextResponse(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
+    return routes
 
-def _translate_errors(app: FastAPI, page: Page) -> None:
+
+def _description(known: Iterable[Endpoint]) -> Endpoints:
+    routes = Endpoints()
+
+    @routes.get("/openapi.json")
+    async def openapi() -> dict[str, Any]:
+        return descriptions.document(known)
+
+    return routes
+
+
+def _translations(page: Page) -> dict[Any, Callable[[Request, Any], Awaitable[Any]]]:
     def answer(request: Request, code: int, error: errors.AicError) -> Any:
         if not request.url.path.startswith("/api/") and "text/html" in request.headers.get("accept", ""):
             return page(request, code, error.message, error.hint)
         return JSONResponse({"error": error.as_dict()}, status_code=code)
 
-    @app.exception_handler(errors.AicError)
     async def ours(request: Request, error: errors.AicError) -> Any:
         return answer(request, next((code for kind, code in _STATUS if isinstance(error, kind)), 500), error)
 
-    @app.exception_handler(RequestValidationError)
-    async def malformed(request: Request, error: RequestValidationError) -> Any:
-        wrong = "; ".join(f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors())
-        return answer(request, 422, errors.UsageError(say("the request is malformed: {wrong}", wrong=wrong)))
-
-    @app.exception_handler(404)
     async def missing(request: Request, _error: Exception) -> Any:
         return answer(request, 404, errors.NotFound(say("there is nothing at {path}", path=request.url.path)))
 
-    @app.exception_handler(Exception)
+    async def unsuited(request: Request, _error: Exception) -> Any:
+        message = say("{path} does not take {method}", path=request.url.path, method=request.method)
+        return answer(request, 405, errors.UsageError(message))
+
     async def bug(request: Request, error: Exception) -> Any:
         message = say("internal error: {error}", error=type(error).__name__)
         return answer(
             request, 500, errors.Failed(message, hint=say("the daemon's log has the details: `aic doctor` names it"))
         )
+
+    return {errors.AicError: ours, 404: missing, 405: unsuited, Exception: bug}

@@ -6,7 +6,7 @@ import hmac
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from fastapi import Request
+from starlette.requests import Request
 
 from aiculturekit.errors import Refused
 from aiculturekit.language import detect, say, use
@@ -59,3 +59,8 @@ def refuse_strangers(request: Request) -> None:
     host = request.headers.get("host", "").rpartition(":")[0] or request.headers.get("host", "")
     if host not in LOOPBACK and not host.endswith(".localhost"):
         raise Unauthorized(say("this address serves this machine only, not {host}", host=host))
+
+
+async def only_from_here(request: Request) -> None:
+    """`refuse_strangers` for what needs no token."""
+    refuse_strangers(request)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
-from fastapi import APIRouter, Depends, Query, Request
+from pydantic import Field
 
 from aiculturekit.api import bodies, streams
 from aiculturekit.control.applications import Applications
@@ -16,16 +16,10 @@ from aiculturekit.control.flows import Flows
 from aiculturekit.control.operations import Operations
 from aiculturekit.control.plans import described
 from aiculturekit.control.views import Views
+from aiculturekit.endpoints import Before, Endpoints, Noted
 
 Json = dict[str, Any]
-Authorize = Callable[[Request], Awaitable[None]]
-
-
-def _author(request: Request) -> str:
-    return str(request.state.author)
-
-
-Author = Annotated[str, Depends(_author)]
+Author = Annotated[str, Noted("author")]
 """Who asks, as `authorize` found out."""
 
 
@@ -48,10 +42,10 @@ def router(
     feeds: Feeds,
     flows: Flows,
     host: Host,
-    authorize: Authorize,
-) -> APIRouter:
+    authorize: Before,
+) -> Endpoints:
     """All of the API. `authorize` lets a request pass and notes its author in `request.state`, or raises."""
-    routes = APIRouter(prefix="/api/v1", dependencies=[Depends(authorize)])
+    routes = Endpoints(prefix="/api/v1", before=authorize)
     _reading(routes, views)
     _flowing(routes, flows)
     _following(routes, operations, feeds)
@@ -61,7 +55,7 @@ def router(
     return routes
 
 
-def _reading(routes: APIRouter, views: Views) -> None:
+def _reading(routes: Endpoints, views: Views) -> None:
     @routes.get("/status", summary="The daemon and every workload")
     async def status() -> Json:
         return await views.status()
@@ -91,7 +85,7 @@ def _reading(routes: APIRouter, views: Views) -> None:
         return await views.release(app, number)
 
     @routes.get("/changes", summary="What happened, newest first")
-    async def changes(app: str | None = None, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> list[Json]:
+    async def changes(app: str | None = None, limit: Annotated[int, Field(ge=1, le=1000)] = 100) -> list[Json]:
         return await views.changes(app, limit)
 
     @routes.get("/targets", summary="Where applications can run, and how well each is proven")
@@ -99,18 +93,18 @@ def _reading(routes: APIRouter, views: Views) -> None:
         return await views.targets()
 
 
-Seconds = Annotated[float, Query(gt=0, le=31 * 86400)]
+Seconds = Annotated[float, Field(gt=0, le=31 * 86400)]
 
 
-def _flowing(routes: APIRouter, flows: Flows) -> None:
+def _flowing(routes: Endpoints, flows: Flows) -> None:
     @routes.get(
         "/apps/{app}/edges", summary="Every caller and service version with its figures; over a window in seconds"
     )
-    async def edges(app: str, window: Annotated[float | None, Query(gt=0, le=900)] = None) -> list[Json]:
+    async def edges(app: str, window: Annotated[float | None, Field(gt=0, le=900)] = None) -> list[Json]:
         return await flows.edges(app, seconds=window)
 
     @routes.get("/apps/{app}/history", summary="The figures of the last seconds, sample by sample")
-    async def history(app: str, seconds: Annotated[float, Query(gt=0, le=900)] = 300) -> Json:
+    async def history(app: str, seconds: Annotated[float, Field(gt=0, le=900)] = 300) -> Json:
         return await flows.history(app, seconds=seconds)
 
     @routes.get("/apps/{app}/advice", summary="What could be better about `needs`, over a window in seconds")
@@ -118,7 +112,7 @@ def _flowing(routes: APIRouter, flows: Flows) -> None:
         return await flows.advice(app, window=window)
 
 
-def _following(routes: APIRouter, operations: Operations, feeds: Feeds) -> None:
+def _following(routes: Endpoints, operations: Operations, feeds: Feeds) -> None:
     @routes.get("/operations/{identifier}", summary="One operation")
     async def operation(identifier: str) -> Json:
         return operations.get(identifier).as_dict()
@@ -142,7 +136,7 @@ def _following(routes: APIRouter, operations: Operations, feeds: Feeds) -> None:
         app: str,
         workload: str | None = None,
         version: str | None = None,
-        tail: Annotated[int, Query(ge=0, le=10000)] = 200,
+        tail: Annotated[int, Field(ge=0, le=10000)] = 200,
         follow: bool = False,
     ) -> Any:
         if follow:
@@ -150,8 +144,8 @@ def _following(routes: APIRouter, operations: Operations, feeds: Feeds) -> None:
         return await feeds.recent_logs(app, workload, version, tail)
 
 
-def _changing(routes: APIRouter, applications: Applications, host: Host) -> None:
-    @routes.post("/apps", status_code=202, summary="Bring an application up")
+def _changing(routes: Endpoints, applications: Applications, host: Host) -> None:
+    @routes.post("/apps", status=202, summary="Bring an application up")
     async def up(body: bodies.Up, author: Author) -> Json:
         file = Path(body.file)
         operation = await applications.up(file, environment=body.environment, reason=body.reason, author=author)
@@ -163,32 +157,32 @@ def _changing(routes: APIRouter, applications: Applications, host: Host) -> None
     async def plan(body: bodies.Plan) -> list[Json]:
         return described(*await applications.plan(Path(body.file), environment=body.environment))
 
-    @routes.delete("/apps/{app}", status_code=202, summary="Take an application down; its data stays")
+    @routes.delete("/apps/{app}", status=202, summary="Take an application down; its data stays")
     async def down(app: str, author: Author) -> Json:
         return (await applications.down(app, author=author)).as_dict()
 
     @routes.post(
-        "/apps/{app}/workloads/{name}/restart", status_code=202, summary="New processes, nothing lost; a job runs now"
+        "/apps/{app}/workloads/{name}/restart", status=202, summary="New processes, nothing lost; a job runs now"
     )
     async def restart(app: str, name: str, author: Author) -> Json:
         return (await applications.restart(app, name=name, author=author)).as_dict()
 
-    @routes.post("/apps/{app}/workloads/{name}/scale", status_code=202, summary="Run so many replicas")
+    @routes.post("/apps/{app}/workloads/{name}/scale", status=202, summary="Run so many replicas")
     async def scale(app: str, name: str, body: bodies.Scale, author: Author) -> Json:
         started = await applications.scale(app, name=name, replicas=body.replicas, version=body.version, author=author)
         return started.as_dict()
 
-    @routes.post("/apps/{app}/traffic/{service}", status_code=202, summary="Shift traffic between versions")
+    @routes.post("/apps/{app}/traffic/{service}", status=202, summary="Shift traffic between versions")
     async def shift(app: str, service: str, body: bodies.Traffic, author: Author) -> Json:
         return (await applications.shift(app, service=service, weights=body.weights, author=author)).as_dict()
 
-    @routes.post("/apps/{app}/rollback", status_code=202, summary="Back to an earlier release")
+    @routes.post("/apps/{app}/rollback", status=202, summary="Back to an earlier release")
     async def rollback(app: str, body: bodies.Rollback, author: Author) -> Json:
         return (await applications.rollback(app, number=body.release, reason=body.reason, author=author)).as_dict()
 
 
-def _delivering(routes: APIRouter, deliveries: Deliveries) -> None:
-    @routes.post("/deliveries", status_code=202, summary="Deliver a new version step by step: a canary, or blue/green")
+def _delivering(routes: Endpoints, deliveries: Deliveries) -> None:
+    @routes.post("/deliveries", status=202, summary="Deliver a new version step by step: a canary, or blue/green")
     async def deliver(body: bodies.Deliver, author: Author) -> Json:
         wish = Wish(**body.model_dump(exclude={"file", "environment", "reason"}))
         started = await deliveries.start(
@@ -200,21 +194,21 @@ def _delivering(routes: APIRouter, deliveries: Deliveries) -> None:
     async def delivery(app: str) -> Json:
         return await deliveries.state(app)
 
-    @routes.post("/apps/{app}/delivery/promote", status_code=202, summary="Promote the new version now")
+    @routes.post("/apps/{app}/delivery/promote", status=202, summary="Promote the new version now")
     async def promote(app: str, body: bodies.Word, author: Author) -> Json:
         return deliveries.promote(app, author=author, reason=body.reason).as_dict()
 
-    @routes.post("/apps/{app}/delivery/abort", status_code=202, summary="Go back to what ran before")
+    @routes.post("/apps/{app}/delivery/abort", status=202, summary="Go back to what ran before")
     async def abort(app: str, body: bodies.Word, author: Author) -> Json:
         return deliveries.abort(app, author=author, reason=body.reason).as_dict()
 
 
-def _hosting(routes: APIRouter, host: Host) -> None:
+def _hosting(routes: Endpoints, host: Host) -> None:
     @routes.post("/login-links", summary="A link that opens the console once")
     async def login_link() -> Json:
         return {"url": host.login_url()}
 
-    @routes.post("/shutdown", status_code=202, summary="End the daemon")
+    @routes.post("/shutdown", status=202, summary="End the daemon")
     async def shutdown(body: bodies.Shutdown) -> Json:
         await host.shut_down(stop_workloads=body.stop_workloads)
         return {}

@@ -5,30 +5,29 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
-from fastapi import APIRouter, Depends
-from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from aiculturekit.api import bodies
-from aiculturekit.api.guards import refuse_strangers
-from aiculturekit.api.routes import Authorize
+from aiculturekit.api.guards import only_from_here
 from aiculturekit.control import trusts
+from aiculturekit.endpoints import Before, Endpoints
 from aiculturekit.mesh import bundles
 from aiculturekit.mesh.trusts import Trust
 
 Json = dict[str, Any]
 
 
-def router(trust: Trust, *, refresh: Callable[[], Awaitable[None]], authorize: Authorize) -> APIRouter:
+def router(trust: Trust, *, refresh: Callable[[], Awaitable[None]], authorize: Before) -> Endpoints:
     """`refresh` brings the mesh in line after a neighbour came or went."""
-    routes = APIRouter(prefix="/api/v1/mesh", dependencies=[Depends(authorize)])
+    routes = Endpoints(prefix="/api/v1/mesh", before=authorize)
     _reading(routes, trust)
     _federating(routes, trust, refresh)
     return routes
 
 
-def public(trust: Trust) -> APIRouter:
+def public(trust: Trust) -> Endpoints:
     """What needs no token, since it is there to be given away; only who is on this machine reaches it."""
-    routes = APIRouter(prefix="/api/v1/mesh", dependencies=[Depends(refuse_strangers)])
+    routes = Endpoints(prefix="/api/v1/mesh", before=only_from_here)
 
     @routes.get("/bundle", summary="The trust bundle, as SPIFFE publishes it or as PEM; it holds no secret")
     async def bundle(format: Literal["spiffe", "pem"] = "spiffe") -> Response:
@@ -40,7 +39,7 @@ def public(trust: Trust) -> APIRouter:
     return routes
 
 
-def _reading(routes: APIRouter, trust: Trust) -> None:
+def _reading(routes: Endpoints, trust: Trust) -> None:
 
     @routes.get("/identities", summary="Every workload's certificate: who, serial, from when to when")
     async def identities() -> list[Json]:
@@ -56,7 +55,7 @@ def _reading(routes: APIRouter, trust: Trust) -> None:
         return trusts.roots(trust)
 
 
-def _federating(routes: APIRouter, trust: Trust, refresh: Callable[[], Awaitable[None]]) -> None:
+def _federating(routes: Endpoints, trust: Trust, refresh: Callable[[], Awaitable[None]]) -> None:
     @routes.get("/federation", summary="The trust domains of other nodes that are trusted here")
     async def federation() -> list[Json]:
         return trusts.federation(trust)

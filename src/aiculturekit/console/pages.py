@@ -6,13 +6,14 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from aiculturekit import language
 from aiculturekit.console import answers, layouts
 from aiculturekit.console.rendering import render, static_file
 from aiculturekit.console.sessions import COOKIE, LIFE, Sessions
+from aiculturekit.endpoints import Endpoints
 from aiculturekit.errors import NotFound
 from aiculturekit.language import say
 
@@ -68,15 +69,15 @@ def router(
     flows: Flows,
     identities: Callable[[], list[Json]] = list,
     delivery: Callable[[str], Awaitable[Json | None]],
-) -> APIRouter:
+) -> Endpoints:
     """The console under /. Without a session every page says how to start one."""
-    routes = APIRouter(include_in_schema=False)
+    routes = Endpoints()
     _doors(routes, sessions)
     _Pages(views, sessions, refusals, flows, identities, delivery).add_to(routes)
     return routes
 
 
-def _doors(routes: APIRouter, sessions: Sessions) -> None:
+def _doors(routes: Endpoints, sessions: Sessions) -> None:
     @routes.get("/static/{name}")
     async def static(name: str) -> Response:
         found = static_file(name)
@@ -120,7 +121,7 @@ class _Pages:
         self._identities = identities
         self._delivery = delivery
 
-    def add_to(self, routes: APIRouter) -> None:
+    def add_to(self, routes: Endpoints) -> None:
         for path, page in (
             ("/", self.home),
             ("/apps/{app}", self.app),
@@ -132,7 +133,7 @@ class _Pages:
             ("/apps/{app}/topology", self.topology),
             ("/platform", self.platform),
         ):
-            routes.add_api_route(path, self._served(page), methods=["GET"])
+            routes.get(path)(self._served(page))
 
     def _served(
         self, page: Callable[[Request], Awaitable[tuple[str, Json]]]

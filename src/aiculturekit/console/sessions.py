@@ -13,7 +13,7 @@ import secrets
 import time
 from collections.abc import Callable
 
-from fastapi import Request
+from starlette.requests import Request
 
 COOKIE, HEADER = "aic_session", "x-csrf-token"
 LIFE, CODE_LIFE = 12 * 3600.0, 300.0
