@@ -1,7 +1,7 @@
 """The node's own certificate authority, as a short-lived program.
 
-`python -m aiculturekit.mesh.authority --ca FOLDER --mesh FOLDER` reads a request from stdin: `{"trust_domain", "identities": [[app,
-name]], "lives": {...}, "rotate": bool}`. It issues a certificate for each identity straight into Envoy's SDS files, and prints
+`python -m aiculturekit.mesh.authority --ca FOLDER --mesh FOLDER` reads requests from stdin, one a line: `{"trust_domain", "identities":
+[[app, name]], "lives": {...}, "rotate": bool}`. It issues a certificate for each identity straight into Envoy's SDS files, and prints
 `{"leaves": {"app/name": Leaf}, "roots": [Root], "signer": name}`. So neither the authority's key nor any workload's ever enters the
 daemon, nor does the library that handles them. When what happens, says `rotations`.
 
@@ -17,13 +17,12 @@ import dataclasses
 import fcntl
 import json
 import os
-import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from aiculturekit.mesh import bundles, files, identities, rotations, svids
+from aiculturekit.mesh import bundles, files, identities, lines, rotations, svids
 from aiculturekit.mesh.envoy import names, secrets
 from aiculturekit.mesh.identities import Identity
 from aiculturekit.mesh.rotations import Leaf, Lives, Plan, Root
@@ -174,7 +173,7 @@ def main() -> None:
     parser.add_argument("--ca", type=Path, required=True)
     parser.add_argument("--mesh", type=Path, required=True)
     given = parser.parse_args()
-    json.dump(_performed(json.load(sys.stdin), ca=given.ca, mesh=given.mesh), sys.stdout)
+    lines.served(lambda request: _performed(request, ca=given.ca, mesh=given.mesh))
 
 
 if __name__ == "__main__":

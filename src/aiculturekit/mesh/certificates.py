@@ -10,9 +10,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from aiculturekit.mesh import files, programs, rotations
+from aiculturekit.mesh import files, rotations
 from aiculturekit.mesh.envoy import names
 from aiculturekit.mesh.identities import Identity
+from aiculturekit.mesh.programs import Program
 from aiculturekit.mesh.rotations import Leaf, Lives, Root
 
 _EARLY = 0.1
@@ -24,7 +25,8 @@ class Certificates:
     """The SDS files under `mesh`, issued by the authority in `ca`. `mark` spreads the moments of renewal between nodes."""
 
     def __init__(self, *, ca: Path, mesh: Path, lives: Lives = _LIVES, mark: str = "") -> None:
-        self._ca, self._mesh, self.lives, self._mark = ca, mesh, lives, mark
+        self._mesh, self.lives, self._mark = mesh, lives, mark
+        self._authority = Program("authority", {"ca": ca, "mesh": mesh})
         self._index = mesh / "sds" / "index.json"
         self._trust_domain, self._leaves = "", dict[str, Leaf]()
         self.roots: tuple[Root, ...] = ()
@@ -41,6 +43,14 @@ class Certificates:
             leaves = {name: Leaf(**leaf) for name, leaf in record.get("leaves", {}).items()}
             self._take(record, record.get("trust_domain", ""), leaves)
 
+    async def begin(self) -> None:
+        """The authority loads meanwhile, where nobody has a certificate yet: the first application is about to come. Raises OSError."""
+        if not self._leaves:
+            await self._authority.begin()
+
+    async def close(self) -> None:
+        await self._authority.close()
+
     @property
     def identities(self) -> list[Identity]:
         """Everybody who has a certificate."""
@@ -55,7 +65,7 @@ class Certificates:
         return min((leaf.ends for leaf in self._leaves.values()), default=None)
 
     async def ensure(self, wanted: Iterable[Identity], *, trust_domain: str, now: float) -> list[Identity]:
-        """Issue for those who have no good certificate; answers who got one. Idempotent; takes about 0.15 s where
+        """Issue for those who have no good certificate; answers who got one. Idempotent; takes 0.15 s at most where
         there is something to issue, nothing otherwise. Raises HostTrouble."""
         listed = list(wanted)
         async with self._lock:
@@ -111,7 +121,7 @@ class Certificates:
     async def _call(self, due: list[Identity], *, trust_domain: str, rotate: bool = False) -> None:
         lives = dataclasses.asdict(self.lives)
         request = {"trust_domain": trust_domain, "identities": due, "lives": lives, "rotate": rotate}
-        answer = await programs.asked("authority", {"ca": self._ca, "mesh": self._mesh}, request)
+        answer = await self._authority.asked(request)
         issued = {name: Leaf(**leaf) for name, leaf in answer["leaves"].items()}
         self._take(answer, trust_domain, {**self._leaves, **issued})
         self._write()

@@ -182,7 +182,7 @@ def _is_local(source: str) -> bool:
 
 async def _checked(name: str, bundle: dict[str, Any]) -> None:
     """Raises Mistake when these cannot be the roots of the domain."""
-    answer = await programs.asked("inspections", {}, {"trust_domain": name, "pem": bundles.pem(bundle)})
+    answer = await programs.asked("inspections", {"trust_domain": name, "pem": bundles.pem(bundle)})
     if answer["faults"]:
         raise Mistake(
             say("a certificate of the bundle is no root of {name}: {fault}", name=name, fault=answer["faults"][0]),

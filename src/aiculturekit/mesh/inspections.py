@@ -1,17 +1,15 @@
 """Whether certificates can be the roots of a trust domain, as a short-lived program: the library that reads them stays out of the daemon.
 
-`python -m aiculturekit.mesh.inspections` reads `{"trust_domain", "pem"}` from stdin and prints `{"faults": [reason]}`.
+`python -m aiculturekit.mesh.inspections` reads lines of `{"trust_domain", "pem"}` and prints `{"faults": [reason]}` for each.
 """
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Iterator
 
 from cryptography import x509
 
-from aiculturekit.mesh import svids
+from aiculturekit.mesh import lines, svids
 
 
 def faults(pem: str, *, trust_domain: str) -> Iterator[str]:
@@ -26,8 +24,7 @@ def faults(pem: str, *, trust_domain: str) -> Iterator[str]:
 
 
 def main() -> None:
-    request = json.load(sys.stdin)
-    json.dump({"faults": list(faults(request["pem"], trust_domain=request["trust_domain"]))}, sys.stdout)
+    lines.served(lambda request: {"faults": list(faults(request["pem"], trust_domain=request["trust_domain"]))})
 
 
 if __name__ == "__main__":

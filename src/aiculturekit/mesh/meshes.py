@@ -108,6 +108,7 @@ class Mesh:
         """Envoy runs when this returns, with the last good configuration. Raises HostTrouble."""
         with _as_host_trouble(self._folder):
             self._prepare()
+            await self._certificates.begin()
         await self._proxy.start(bootstrap.compiled(folder=self._folder, admin=self._admin.path))
         works = (self._tend(), self._tend_federation())  # a neighbour that does not answer must not delay a renewal
         self._tending = [asyncio.create_task(work, name="mesh tending") for work in works]
@@ -118,6 +119,7 @@ class Mesh:
             task.cancel()
         await asyncio.gather(*self._tending, return_exceptions=True)
         self._tending = []
+        await self._certificates.close()
         await self._proxy.close()
 
     async def stop(self) -> None:
