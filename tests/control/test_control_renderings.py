@@ -13,7 +13,7 @@ from aiculturekit.errors import Unsupported
 TEXT = """\
 app: shop
 services:
-  web: {run: x, public: /}
+  web: {run: x, public: /, access: {jwt: {issuer: i, jwks: keys.json}}}
   api:
     run: x
     traffic:
@@ -22,7 +22,6 @@ services:
           timeout: 1s
         - match: {path: /b}
           limit: 5/s
-    access: {jwt: {issuer: i, jwks: keys.json}}
 jobs:
   nightly: {run: x, needs: [{api: [GET /a]}]}
 """
@@ -44,12 +43,12 @@ def refused(file: Path, mesh: str) -> list[tuple[str, int]]:
 def test_every_gap_has_its_place_in_the_file(file: Path) -> None:
     assert refused(file, "gateway-api") == [
         ("services.api.traffic.routes.1.limit.0", 11),
-        ("services.api.access.jwt.0", 12),
-        ("jobs.nightly.needs", 14),
+        ("jobs.nightly.needs", 13),
+        ("services.web.access.jwt.0", 3),
     ]
     assert refused(file, "linkerd") == [
         ("services.api.traffic.routes.1.limit.0", 11),
-        ("services.api.access.jwt.0", 12),
+        ("services.web.access.jwt.0", 3),
     ]
 
 

@@ -365,6 +365,21 @@ def test_a_key_set_must_be_there_and_be_one(tmp_path: Path) -> None:
     load.parse(text, file=tmp_path / "aic.yaml")
 
 
+@pytest.mark.parametrize(
+    ("key", "value"), [("jwt", "{issuer: me, jwks: keys.json}"), ("check", "http://127.0.0.1:9000")]
+)
+def test_what_is_asked_of_requests_from_outside_needs_a_public_path(tmp_path: Path, key: str, value: str) -> None:
+    """The ingress asks it: without a public path it would silently do nothing."""
+    (tmp_path / "keys.json").write_text('{"keys": [{"kty": "EC"}]}')
+    text = f"app: a\nservices:\n  web:\n    run: x\n    access:\n      {key}: {value}\n"
+    with pytest.raises(SpecError) as caught:
+        load.parse(text, file=tmp_path / "aic.yaml")
+    (problem,) = caught.value.problems
+    assert (problem.path, problem.line) == (f"services.web.access.{key}", 6)
+    assert "nothing of this service is public" in problem.message and "declare public:" in problem.hint
+    load.parse(text + "    public: /\n", file=tmp_path / "aic.yaml")
+
+
 def test_every_key_is_described_in_chinese_too() -> None:
     catalogue = json.loads((files("aiculturekit.language") / "zh" / "manual.json").read_text("utf-8"))
     seen: set[type[BaseModel]] = set()

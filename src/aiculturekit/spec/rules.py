@@ -27,6 +27,7 @@ def findings(name: str, service: Service, *, directory: Path) -> Iterator[Findin
     yield from _contradictions(place, service)
     yield from _of_http_only(place, service)
     yield from _claims(place, service)
+    yield from _of_public_only(place, service)
     yield from _key_sets((*place, "access", "jwt"), service.access, directory)
 
 
@@ -113,6 +114,19 @@ def _claims(place: KeyPath, service: Service) -> Iterator[Finding]:
     for path, match in _matches(place, service):
         if match.claim and not service.access.jwt:
             yield path, say("claims are read from tokens that `access.jwt` has validated"), say("add access.jwt")
+
+
+def _of_public_only(place: KeyPath, service: Service) -> Iterator[Finding]:
+    """The ingress asks for tokens and asks the check: without a public path neither would ever happen."""
+    if service.public:
+        return
+    for key in ("jwt", "check"):
+        if getattr(service.access, key):
+            yield (
+                (*place, "access", key),
+                say("access.{key} is about requests from outside, and nothing of this service is public", key=key),
+                say("declare public: with its path prefixes, or remove it: who may call within the mesh say needs"),
+            )
 
 
 def _key_sets(place: KeyPath, access: Access, directory: Path) -> Iterator[Finding]:
