@@ -14,7 +14,6 @@ from pathlib import Path
 
 import uvloop
 
-from aiculturekit.mesh import watchers
 from aiculturekit.mesh.meshes import Mesh
 from aiculturekit.mesh.nodes import Caller, Entry, Node, Service, Version
 from aiculturekit.mesh.rules import Edits, Headers, Match, Pattern, Redirect, Route, Traffic
@@ -25,7 +24,7 @@ from benchmarks.products import product
 from benchmarks.tables import Row
 
 RATE = 1000
-ROUTES, DOORS = 1000, 200
+ROUTES, SERVICES = 1000, 200
 CHANGES = 9
 
 
@@ -83,17 +82,16 @@ def _percentile(times: list[float], share: int) -> float:
 
 
 async def _scale() -> list[Row]:
-    services = _services()
-    what = f"{services} services with {DOORS} versions, {ROUTES:,} routes"
-    ports = _free(2 * services + DOORS + 1)
+    what = f"{SERVICES} services with identities of their own, {ROUTES:,} routes"
+    ports = _free(3 * SERVICES + 1)
     with tempfile.TemporaryDirectory() as home:
         mesh = Mesh(home=Path(home), node="benchmark")
         await mesh.start()
         try:
             started = time.perf_counter()
-            await mesh.apply(_node(services, ports, change=0))
+            await mesh.apply(_node(ports, change=0))
             first = time.perf_counter() - started
-            times = [await _changed(mesh, _node(services, ports, change=n), ports[0], n) for n in range(1, CHANGES + 1)]
+            times = [await _changed(mesh, _node(ports, change=n), ports[0], n) for n in range(1, CHANGES + 1)]
             assert mesh.pid is not None
             memory = resident(mesh.pid)
         finally:
@@ -116,12 +114,6 @@ def _free(count: int) -> list[int]:
         return [one.getsockname()[1] for one in sockets]
 
 
-def _services() -> int:
-    """One for each version, unless this machine lets a user watch fewer files: then several versions share a service's identity."""
-    allowed = watchers.limit()
-    return next(n for n in (200, 100, 50, 25, 10) if allowed is None or n <= (allowed - watchers.RESERVE) // 2)
-
-
 async def _changed(mesh: Mesh, node: Node, ingress: int, change: int) -> float:
     """Seconds from the call until the ingress answers by the new rule."""
     wanted, started = f"/changed-{change}".encode(), time.perf_counter()
@@ -138,23 +130,22 @@ async def _changed(mesh: Mesh, node: Node, ingress: int, change: int) -> float:
     return took
 
 
-def _node(services: int, ports: list[int], *, change: int) -> Node:
+def _node(ports: list[int], *, change: int) -> Node:
     """A ring: each service needs the next one."""
     ingress, *free = ports
-    versions, per = DOORS // services, ROUTES // services
-    inbound, rest = free[:DOORS], free[DOORS:]
+    inbound, rest = free[:SERVICES], free[SERVICES:]
     made = [
         Service(
             "big",
             f"s{at}",
-            tuple(Version(f"v{n}", inbound[at * versions + n], 100 / versions) for n in range(versions)),
-            callers=(f"s{(at - 1) % services}", *(["ingress"] if at == 0 else [])),
-            traffic=Traffic(routes=tuple(_route(n, change if at == 0 else 0) for n in range(per))),
+            (Version("v1", inbound[at]),),
+            callers=(f"s{(at - 1) % SERVICES}", *(["ingress"] if at == 0 else [])),
+            traffic=Traffic(routes=tuple(_route(n, change if at == 0 else 0) for n in range(ROUTES // SERVICES))),
         )
-        for at in range(services)
+        for at in range(SERVICES)
     ]
     callers = [
-        Caller("big", f"s{at}", rest[2 * at], {f"s{(at + 1) % services}": rest[2 * at + 1]}) for at in range(services)
+        Caller("big", f"s{at}", rest[2 * at], {f"s{(at + 1) % SERVICES}": rest[2 * at + 1]}) for at in range(SERVICES)
     ]
     return Node(ingress, tuple(made), tuple(callers), (Entry("big", "/", "s0"),))
 

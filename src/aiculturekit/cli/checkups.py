@@ -141,12 +141,8 @@ def _mesh_files() -> Finding:
     from aiculturekit.mesh import watchers
 
     allowed = watchers.limit()
-    if allowed is not None and allowed < 512:
-        message = say(
-            "a user may watch {allowed} files at once: enough for about {count} services",
-            allowed=allowed,
-            count=allowed // 7,
-        )
+    if allowed is not None and allowed < 2 * watchers.RESERVE:
+        message = say("a user may watch {allowed} files at once: few for the mesh and all else", allowed=allowed)
         return Finding("mesh files", "warning", message, watchers.ADVICE)
     return Finding("mesh files", "ok", str(allowed) if allowed is not None else say("not limited"))
 

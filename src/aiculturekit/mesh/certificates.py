@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,21 @@ _LIVES = Lives()
 
 
 class Certificates:
-    """The SDS files under `mesh`, issued by the authority in `ca`. `mark` spreads the moments of renewal between nodes."""
+    """The SDS files under `mesh`, issued by the authority in `ca`. `mark` spreads the moments of renewal between nodes; `on_change` is
+    called when files have changed."""
 
-    def __init__(self, *, ca: Path, mesh: Path, lives: Lives = _LIVES, mark: str = "") -> None:
+    def __init__(
+        self,
+        *,
+        ca: Path,
+        mesh: Path,
+        lives: Lives = _LIVES,
+        mark: str = "",
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:
         self._mesh, self.lives, self._mark = mesh, lives, mark
         self._authority = Program("authority", {"ca": ca, "mesh": mesh})
+        self._on_change = on_change
         self._index = mesh / "sds" / "index.json"
         self._trust_domain, self._leaves = "", dict[str, Leaf]()
         self.roots: tuple[Root, ...] = ()
@@ -125,6 +135,7 @@ class Certificates:
         issued = {name: Leaf(**leaf) for name, leaf in answer["leaves"].items()}
         self._take(answer, trust_domain, {**self._leaves, **issued})
         self._write()
+        self._on_change()
 
     def _take(self, record: Mapping[str, Any], trust_domain: str, leaves: dict[str, Leaf]) -> None:
         roots = tuple(Root(**root) for root in record.get("roots", []))

@@ -40,11 +40,20 @@ class Domain:
 
 
 class Federation:
-    """Kept in `file`; what Envoy verifies by stands in the mesh's folder. `own` is the node's own trust domain."""
+    """Kept in `file`; what Envoy verifies by stands in the mesh's folder, and `on_change` is called when it has changed. `own` is the
+    node's own trust domain."""
 
-    def __init__(self, *, file: Path, mesh: Path, own: str, on_event: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        *,
+        file: Path,
+        mesh: Path,
+        own: str,
+        on_event: Callable[[str], None],
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:
         self._file, self._sds, self._own = file, mesh / names.federation_file(), own
-        self._on_event = on_event
+        self._on_event, self._on_change = on_event, on_change
         self._domains = dict[str, Domain]()
 
     def open(self) -> None:
@@ -88,8 +97,8 @@ class Federation:
         found = {
             one.domain: bundles.pem(self._domains[one.domain].bundle) for one in used if one.domain in self._domains
         }
-        if found:
-            files.put(self._sds, files.text(secrets.federation(found)))
+        if found and files.put(self._sds, files.text(secrets.federation(found))):
+            self._on_change()
 
     async def refresh(self) -> None:
         """Read again what is due, by each bundle's own hint; a bundle is replaced by a newer one only. Never raises for a source that

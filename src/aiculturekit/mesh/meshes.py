@@ -25,6 +25,7 @@ from aiculturekit.language import say
 from aiculturekit.mesh import envoy, figures, files, identities, processes, refusals, watchers
 from aiculturekit.mesh.admins import Admin
 from aiculturekit.mesh.certificates import Certificates
+from aiculturekit.mesh.discoveries import Discovery
 from aiculturekit.mesh.envoy import bootstrap, clusters, documents, listeners, names
 from aiculturekit.mesh.federations import Federation
 from aiculturekit.mesh.nodes import Edge, Node, Refusal
@@ -72,9 +73,13 @@ class Mesh:
         self._proxy = Proxy(folder=self._folder, admin=self._admin, node=node, spawn=spawn, on_event=on_event)
         self._updates = Updates(folder=self._folder, admin=self._admin, log=self._proxy.log)
         ca = home.absolute() / "ca"
-        self._certificates = Certificates(ca=ca, mesh=self._folder, lives=lives, mark=node)
+        self._discovery = Discovery(self._folder, socket=names.secrets_socket(self._admin.path))
+        changed = self._discovery.publish
+        self._certificates = Certificates(ca=ca, mesh=self._folder, lives=lives, mark=node, on_change=changed)
         self._renewals = Renewals(self._certificates, on_event=on_event)
-        federation = Federation(file=ca / "federation.json", mesh=self._folder, own=trust_domain, on_event=on_event)
+        federation = Federation(
+            file=ca / "federation.json", mesh=self._folder, own=trust_domain, on_event=on_event, on_change=changed
+        )
         self.trust = Trust(
             domain=trust_domain,
             ca=ca,
@@ -109,6 +114,7 @@ class Mesh:
         with _as_host_trouble(self._folder):
             self._prepare()
             await self._certificates.begin()
+            await self._discovery.open()
         await self._proxy.start(bootstrap.compiled(folder=self._folder, admin=self._admin.path))
         works = (self._tend(), self._tend_federation())  # a neighbour that does not answer must not delay a renewal
         self._tending = [asyncio.create_task(work, name="mesh tending") for work in works]
@@ -120,6 +126,7 @@ class Mesh:
         await asyncio.gather(*self._tending, return_exceptions=True)
         self._tending = []
         await self._certificates.close()
+        await self._discovery.close()
         await self._proxy.close()
 
     async def stop(self) -> None:
@@ -190,7 +197,7 @@ class Mesh:
             authorities=_authorities(),
         )
         del new[names.BOOTSTRAP]
-        watchers.check(len(new) + len(identities.of(node)) + 1 + bool(node.neighbours))
+        watchers.check(len(new))
         return new
 
     def _remember_only(self, node: Node) -> None:

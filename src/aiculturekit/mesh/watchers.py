@@ -1,5 +1,5 @@
-"""How many files Envoy may watch. It takes one inotify instance for each file that it follows; Linux gives a user 128
-by default."""
+"""How many files Envoy may watch. It takes one inotify instance for each file that it follows, six whatever the size of the mesh; Linux
+gives a user 128 by default, which other programs may have used up."""
 
 from __future__ import annotations
 

@@ -18,10 +18,10 @@ def compile(
     node: Node, *, folder: Path, admin: Path, ports: Ports | None = None, has_ipv6: bool = False, authorities: str = ""
 ) -> dict[str, Json]:
     """File name, relative to `folder`, -> document. Certificates (`sds/…`) are not among them: the authority writes
-    those. `authorities` is the file with the certificates of the authorities that this machine trusts."""
+    those, and Envoy asks for them. `authorities` is the file with the certificates of the authorities that this machine trusts."""
     found = [
-        *clusters.compiled(node, folder=folder, ports=ports or {}, authorities=authorities),
-        *federation.outbound(node, folder=folder),
+        *clusters.compiled(node, ports=ports or {}, authorities=authorities),
+        *federation.outbound(node),
     ]
     doors = [*listeners.compiled(node, folder=folder, has_ipv6=has_ipv6), *federation.listeners(node, folder=folder)]
     files = {

@@ -26,14 +26,17 @@ KEPT = (
 
 
 def compiled(*, folder: Path, admin: Path) -> Json:
-    """`admin` is the unix socket on which Envoy answers questions: no port, and only its owner may ask."""
+    """`admin` is the unix socket on which Envoy answers questions: no port, and only its owner may ask. Beside it is the one on which it
+    asks for certificates."""
     return {
         "node": {"id": "node", "cluster": "aiculturekit"},
         "admin": {"address": {"pipe": {"path": str(admin), "mode": 0o600}}},
         "dynamic_resources": {
             "lds_config": documents.source(folder, names.LISTENERS),
             "cds_config": documents.source(folder, names.CLUSTERS),
+            "ads_config": _asking(),
         },
+        "static_resources": {"clusters": [_secrets(names.secrets_socket(admin))]},
         "stats_config": {"stats_matcher": {"inclusion_list": {"patterns": _patterns()}}},
         "stats_flush_interval": "1s",  # until a flush, times are not in the figures: the default is 5 s
         "overload_manager": {"resource_monitors": [_connection_limit()]},
@@ -44,6 +47,31 @@ def compiled(*, folder: Path, admin: Path) -> Json:
 def _patterns() -> list[Json]:
     """Every figure that Envoy keeps costs memory for each cluster and listener: only those that somebody reads."""
     return [{"safe_regex": {"regex": f"^{kept}$"}} for kept in KEPT]
+
+
+def _asking() -> Json:
+    """One stream for all certificates, whatever their number. While no daemon answers, Envoy keeps what it has and asks again soon."""
+    retry = {"retry_back_off": {"base_interval": "0.05s", "max_interval": "0.5s"}}
+    return {
+        "api_type": "DELTA_GRPC",
+        "transport_api_version": "V3",
+        "grpc_services": [{"envoy_grpc": {"cluster_name": names.SECRETS, "retry_policy": retry}}],
+        "set_node_on_first_message_only": True,
+    }
+
+
+def _secrets(socket: Path) -> Json:
+    endpoint = {"endpoint": {"address": {"pipe": {"path": str(socket)}}}}
+    options = documents.typed(
+        "extensions.upstreams.http.v3.HttpProtocolOptions", explicit_http_config={"http2_protocol_options": {}}
+    )
+    return {
+        "name": names.SECRETS,
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "load_assignment": {"cluster_name": names.SECRETS, "endpoints": [{"lb_endpoints": [endpoint]}]},
+        "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options},
+    }
 
 
 def _connection_limit() -> Json:

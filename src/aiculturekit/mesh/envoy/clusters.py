@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from aiculturekit.mesh import identities
@@ -28,14 +27,14 @@ Ports = Mapping[tuple[str, str, str], tuple[int, ...]]
 """(app, service, version) -> the loopback ports of the replicas that are ready."""
 
 
-def compiled(node: Node, *, folder: Path, ports: Ports, authorities: str = "") -> list[Json]:
+def compiled(node: Node, *, ports: Ports, authorities: str = "") -> list[Json]:
     """All clusters of the node, sorted by name."""
     found = [
         *tracers.collector(node.tracing),
-        *_outbound(node, folder),
+        *_outbound(node),
         *_inbound(node, ports),
-        *_unneeded(node, folder),
-        *_asked(node, folder),
+        *_unneeded(node),
+        *_asked(node),
         *outside.compiled(node, authorities=authorities),
         *egresses.clusters(node),
     ]
@@ -64,7 +63,7 @@ def _inbound(node: Node, ports: Ports) -> Iterator[Json]:
             yield _replicas(service, version, ports=ports.get((service.app, service.name, version.name), ()))
 
 
-def _outbound(node: Node, folder: Path) -> Iterator[Json]:
+def _outbound(node: Node) -> Iterator[Json]:
     services = {(service.app, service.name): service for service in node.services}
     pairs = {(caller.app, caller.name, target) for caller in node.callers for target in caller.needs}
     pairs |= {(entry.app, INGRESS, entry.service) for entry in node.entries}
@@ -73,18 +72,18 @@ def _outbound(node: Node, folder: Path) -> Iterator[Json]:
         if service is None or not service.versions:
             continue
         if service.protocol == "tcp":
-            yield _hop_tcp(service, caller, folder=folder, trust_domain=node.trust_domain)
+            yield _hop_tcp(service, caller, trust_domain=node.trust_domain)
             continue
         for version in service.versions:
-            yield _hop(service, version, caller, folder=folder, trust_domain=node.trust_domain)
+            yield _hop(service, version, caller, trust_domain=node.trust_domain)
 
 
-def _unneeded(node: Node, folder: Path) -> Iterator[Json]:
+def _unneeded(node: Node) -> Iterator[Json]:
     for caller in node.callers:
-        yield _refused(caller, node, folder=folder)
+        yield _refused(caller, node)
 
 
-def _asked(node: Node, folder: Path) -> Iterator[Json]:
+def _asked(node: Node) -> Iterator[Json]:
     """The services that the ingress asks about requests to others: all versions in one cluster, by weight."""
     services = {(service.app, service.name): service for service in node.services}
     wanted = {
@@ -92,7 +91,7 @@ def _asked(node: Node, folder: Path) -> Iterator[Json]:
     }
     for app, target in sorted(wanted):
         if (service := services.get((app, target))) and service.protocol != "tcp":
-            whole = _hop_tcp(service, INGRESS, folder=folder, trust_domain=node.trust_domain, alpn="h2")
+            whole = _hop_tcp(service, INGRESS, trust_domain=node.trust_domain, alpn="h2")
             yield whole | _hop_protocol()
 
 
@@ -127,23 +126,23 @@ def _replicas(service: Service, version: Version, *, ports: Iterable[int]) -> Js
     }
 
 
-def _hop(service: Service, version: Version, caller: str, *, folder: Path, trust_domain: str) -> Json:
+def _hop(service: Service, version: Version, caller: str, *, trust_domain: str) -> Json:
     name = names.outbound(service.app, caller, service.name, version.name)
     peer = {"exact": identities.uri((service.app, service.name), trust_domain=trust_domain)}
     return _cluster(name, endpoints.of(name, [version.port]), **capacities.hop(service.traffic)) | {
-        "transport_socket": secrets.client(folder, (service.app, caller), peer=peer, alpn="h2"),
+        "transport_socket": secrets.client((service.app, caller), peer=peer, alpn="h2"),
         **_hop_protocol(),
     }
 
 
-def _hop_tcp(service: Service, caller: str, *, folder: Path, trust_domain: str, alpn: str = "") -> Json:
+def _hop_tcp(service: Service, caller: str, *, trust_domain: str, alpn: str = "") -> Json:
     name = names.outbound(service.app, caller, service.name, "*")
     peer = {"exact": identities.uri((service.app, service.name), trust_domain=trust_domain)}
-    tls = secrets.client(folder, (service.app, caller), peer=peer, alpn=alpn)
+    tls = secrets.client((service.app, caller), peer=peer, alpn=alpn)
     return _cluster(name, endpoints.weighted(name, service)) | {"transport_socket": tls}
 
 
-def _refused(caller: Caller, node: Node, *, folder: Path) -> Json:
+def _refused(caller: Caller, node: Node) -> Json:
     """One cluster for all that a caller does not need: the callee's own side says no, as it would on any platform. It has no endpoints
     of its own, which would be as many as there are pairs of workloads: the route names the address."""
     name = names.unneeded(caller.app, caller.name)
@@ -153,7 +152,7 @@ def _refused(caller: Caller, node: Node, *, folder: Path) -> Json:
         "type": "ORIGINAL_DST",
         "lb_policy": "CLUSTER_PROVIDED",
         "original_dst_lb_config": named,
-        "transport_socket": secrets.client(folder, (caller.app, caller.name), peer=peer, alpn="h2"),
+        "transport_socket": secrets.client((caller.app, caller.name), peer=peer, alpn="h2"),
         **_hop_protocol(),
     }
 

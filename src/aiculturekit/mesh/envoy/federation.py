@@ -65,7 +65,7 @@ def hosts(node: Node) -> Iterator[Json]:
         yield {"name": name, "domains": [name], "routes": [{"match": {"prefix": "/"}, "route": action}]}
 
 
-def outbound(node: Node, *, folder: Path) -> Iterator[Json]:
+def outbound(node: Node) -> Iterator[Json]:
     """A cluster for each way out: the neighbour's gateway, which must show the very service's identity."""
     for caller, remote, _, neighbour in _ways(node):
         name = names.far(caller.app, caller.name, remote)
@@ -74,7 +74,6 @@ def outbound(node: Node, *, folder: Path) -> Iterator[Json]:
             host=neighbour.host,
             port=neighbour.port,
             tls=secrets.abroad(
-                folder,
                 (caller.app, caller.name),
                 peer=identities.uri((remote.app, remote.service), trust_domain=remote.domain),
                 sni=server_name(remote.app, remote.service, remote.domain),
@@ -113,7 +112,7 @@ def _chain(service: Service, node: Node, *, folder: Path) -> Json:
         "name": door,
         "filter_chain_match": {"server_names": [server_name(service.app, service.name, node.trust_domain)]},
         "filters": [manager],
-        "transport_socket": secrets.gate(folder, (service.app, service.name)),
+        "transport_socket": secrets.gate((service.app, service.name)),
     }
 
 

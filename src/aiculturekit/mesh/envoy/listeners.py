@@ -72,7 +72,7 @@ def _proxy(caller: Caller, *, folder: Path, is_usual: bool) -> Json:
 
 def _inbound(service: Service, version: Version, *, folder: Path, trust_domain: str) -> Json:
     name = names.inbound(service.app, service.name, version.name)
-    tls = secrets.server(folder, (service.app, service.name), trust_domain=trust_domain)
+    tls = secrets.server((service.app, service.name), trust_domain=trust_domain)
     logs = [refusals.of_handshakes(folder, app=service.app, service=service.name)]
     if service.protocol == "tcp":
         logs.append(refusals.of_connections(folder, app=service.app, service=service.name))

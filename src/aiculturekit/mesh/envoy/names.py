@@ -1,12 +1,14 @@
 """What things are called inside Envoy, and in which file each stands. Pure.
 
 A name's parts are separated by `/`, which no name of the application file contains; in a file's name `~` takes its
-place. Envoy spends one of the machine's few inotify instances (128 a user by default) on every file that it follows and
-on every secret, however many stand in one file: so there are three route tables for the whole node, and endpoints stand
-inside their clusters.
+place. Envoy spends one of the machine's few inotify instances (128 a user by default) on every file that it follows: so
+there are three route tables for the whole node, endpoints stand inside their clusters, and secrets are asked for over one
+stream.
 """
 
 from __future__ import annotations
+
+from pathlib import Path
 
 from aiculturekit.mesh.identities import Identity
 from aiculturekit.mesh.nodes import Remote
@@ -14,6 +16,8 @@ from aiculturekit.mesh.nodes import Remote
 BOOTSTRAP, LISTENERS, CLUSTERS = "bootstrap.json", "lds.json", "cds.json"
 INGRESS_ROUTES, MESH_ROUTES, INBOUND_ROUTES = "ingress", "mesh", "inbound"
 BUNDLE, FEDERATION = "bundle", "federation"
+SECRETS = "secrets"
+"""The cluster behind which certificates are asked for."""
 EGRESS_BY_NAME = "egress/*"
 REFUSALS = "refusals.log"
 GATEWAY = "gateway"
@@ -103,13 +107,23 @@ def routes_file(table: str) -> str:
     return f"rds/{table}.json"
 
 
+def secrets_socket(admin: Path) -> Path:
+    """Where certificates are asked for, beside the socket on which Envoy answers; no longer a name than that one's."""
+    return admin.parent / "keys.sock"
+
+
 def secret_file(identity: Identity) -> str:
-    return f"sds/{'~'.join(identity)}.json"
+    return served_file("/".join(identity))
+
+
+def served_file(secret: str) -> str:
+    """The file of any secret, by its name inside Envoy."""
+    return f"sds/{secret.replace('/', '~')}.json"
 
 
 def bundle_file() -> str:
-    return f"sds/{BUNDLE}.json"
+    return served_file(BUNDLE)
 
 
 def federation_file() -> str:
-    return f"sds/{FEDERATION}.json"
+    return served_file(FEDERATION)

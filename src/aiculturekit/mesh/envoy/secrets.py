@@ -1,16 +1,18 @@
-"""SDS: certificates and trust bundles, each inline in one file, so that a certificate and its key change in one
-rename. Pure."""
+"""SDS: certificates and trust bundles, each inline in one document, so that a certificate and its key change at once. All of them are
+asked for over one stream (`discoveries`). Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from aiculturekit.mesh.envoy import documents, names
 from aiculturekit.mesh.envoy.documents import Json
 from aiculturekit.mesh.identities import Identity
 
 _TYPE = "extensions.transport_sockets.tls.v3"
+_WAIT = "5s"
+"""How long a listener or a cluster waits for its certificate before it is there without one: an Envoy that nobody serves must come up all
+the same."""
 
 
 def certificate(identity: Identity, *, chain: str, key: str) -> Json:
@@ -35,59 +37,60 @@ def federation(bundles: Mapping[str, str]) -> Json:
     return documents.bundle([documents.typed(f"{_TYPE}.Secret", name=names.FEDERATION, validation_context=context)])
 
 
-def abroad(folder: Path, identity: Identity, *, peer: str, sni: str) -> Json:
+def abroad(identity: Identity, *, peer: str, sni: str) -> Json:
     """Dial a neighbour's gateway as `identity`, and only speak with the very workload `peer`, a SPIFFE ID."""
     matcher = [{"san_type": "URI", "matcher": {"exact": peer}}]
-    common = _shown(folder, identity, alpn=["h2"]) | {
+    common = _shown(identity, alpn=["h2"]) | {
         "combined_validation_context": {
             "default_validation_context": {"match_typed_subject_alt_names": matcher},
-            "validation_context_sds_secret_config": _federated(folder),
+            "validation_context_sds_secret_config": _asked(names.FEDERATION),
         }
     }
     fields = {"sni": sni, "common_tls_context": common}
     return documents.extension("transport_sockets.tls", f"{_TYPE}.UpstreamTlsContext", **fields)
 
 
-def gate(folder: Path, identity: Identity) -> Json:
+def gate(identity: Identity) -> Json:
     """Answer as `identity` at the gateway, only to certificates of neighbours."""
-    common = _shown(folder, identity, alpn=["h2", "http/1.1"])
-    common |= {"validation_context_sds_secret_config": _federated(folder)}
+    common = _shown(identity, alpn=["h2", "http/1.1"])
+    common |= {"validation_context_sds_secret_config": _asked(names.FEDERATION)}
     fields = {"require_client_certificate": True, "common_tls_context": common}
     return documents.extension("transport_sockets.tls", f"{_TYPE}.DownstreamTlsContext", **fields)
 
 
-def _federated(folder: Path) -> Json:
-    return {"name": names.FEDERATION, "sds_config": documents.source(folder, names.federation_file())}
+def _asked(name: str) -> Json:
+    return {
+        "name": name,
+        "sds_config": {"ads": {}, "initial_fetch_timeout": _WAIT, "resource_api_version": "V3"},
+    }
 
 
-def client(folder: Path, identity: Identity, *, peer: Json, alpn: str = "") -> Json:
+def client(identity: Identity, *, peer: Json, alpn: str = "") -> Json:
     """Dial as `identity`, and only speak with whom `peer`, a string matcher on the SPIFFE ID, accepts."""
-    common = _common(folder, identity, peer, alpn=[alpn] if alpn else [])
+    common = _common(identity, peer, alpn=[alpn] if alpn else [])
     return documents.extension("transport_sockets.tls", f"{_TYPE}.UpstreamTlsContext", common_tls_context=common)
 
 
-def server(folder: Path, identity: Identity, *, trust_domain: str) -> Json:
+def server(identity: Identity, *, trust_domain: str) -> Json:
     """Answer as `identity`, only to certificates of the trust domain; who may do what is the authorization filter's
     part."""
-    common = _common(folder, identity, {"prefix": f"spiffe://{trust_domain}/"}, alpn=["h2", "http/1.1"])
+    common = _common(identity, {"prefix": f"spiffe://{trust_domain}/"}, alpn=["h2", "http/1.1"])
     fields = {"require_client_certificate": True, "common_tls_context": common}
     return documents.extension("transport_sockets.tls", f"{_TYPE}.DownstreamTlsContext", **fields)
 
 
-def _common(folder: Path, identity: Identity, peer: Json, *, alpn: list[str]) -> Json:
-    trusted = documents.source(folder, names.bundle_file())
-    return _shown(folder, identity, alpn=alpn) | {
+def _common(identity: Identity, peer: Json, *, alpn: list[str]) -> Json:
+    return _shown(identity, alpn=alpn) | {
         "combined_validation_context": {
             "default_validation_context": {"match_typed_subject_alt_names": [{"san_type": "URI", "matcher": peer}]},
-            "validation_context_sds_secret_config": {"name": names.BUNDLE, "sds_config": trusted},
+            "validation_context_sds_secret_config": _asked(names.BUNDLE),
         },
     }
 
 
-def _shown(folder: Path, identity: Identity, *, alpn: list[str]) -> Json:
-    own = documents.source(folder, names.secret_file(identity))
+def _shown(identity: Identity, *, alpn: list[str]) -> Json:
     return {
         "tls_params": {"tls_minimum_protocol_version": "TLSv1_3", "tls_maximum_protocol_version": "TLSv1_3"},
         "alpn_protocols": alpn,
-        "tls_certificate_sds_secret_configs": [{"name": "/".join(identity), "sds_config": own}],
+        "tls_certificate_sds_secret_configs": [_asked("/".join(identity))],
     }
