@@ -62,6 +62,7 @@ class Product:
 def product() -> Iterator[Product]:
     """A product on a fresh home; everything it started is ended, whatever happens."""
     home = Path(tempfile.mkdtemp(prefix="aic-bench-"))
+    home.chmod(0o711)  # where root runs this, databases are run by somebody else, who must reach their data
     made = Product(home)
     try:
         yield made

@@ -46,6 +46,8 @@ from aiculturekit.spec import units
 from aiculturekit.state import replicas, settings
 from aiculturekit.state.databases import Database
 from aiculturekit.targets.local import Local, Ports, launches
+from aiculturekit.targets.local.credentials import Credentials
+from aiculturekit.targets.local.stores import Stores
 
 INGRESS_PORT = 8080
 API_PORT = 7411
@@ -181,6 +183,7 @@ async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) ->
         tracing=given.tracing,
         rooms=rooms,
         stand_ins=given.stand_ins,
+        stores=Stores(home=given.home, engine=engine, credentials=Credentials(database)),
     )
     pipeline = Pipeline(database=database, target=target)
     operations = Operations(on_end=late.operation_end)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,11 +22,11 @@ from aiculturekit.state.databases import Database
 from aiculturekit.state.migrations import upgrades
 from aiculturekit.state.schema import metadata
 
-SECOND = """
+NEXT = """
 import sqlalchemy as sa
 from alembic import op
 
-revision, down_revision, branch_labels, depends_on = "0002", "0001", None, None
+revision, down_revision, branch_labels, depends_on = "next", "{last}", None, None
 
 
 def upgrade() -> None:
@@ -33,6 +34,7 @@ def upgrade() -> None:
     op.execute("UPDATE settings SET note = 'migrated'")
     {then}
 """
+LAST = revisions.REVISIONS[-1]
 
 
 @pytest.fixture
@@ -99,15 +101,14 @@ async def test_a_fresh_database_has_todays_revision(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A next version of the product, with a second migration beside the first."""
+def following(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A next version of the product, with one more migration beside all others."""
     versions = tmp_path / "with a space"
-    versions.mkdir()
-    (versions / "0001_first.py").write_bytes((upgrades.VERSIONS / "0001_first.py").read_bytes())
-    (versions / "0002_second.py").write_text(SECOND.format(then="pass"))
+    shutil.copytree(upgrades.VERSIONS, versions, ignore=shutil.ignore_patterns("__pycache__"))
+    (versions / "next.py").write_text(NEXT.format(last=LAST, then="pass"))
     monkeypatch.setattr(upgrades, "VERSIONS", versions)
-    monkeypatch.setattr(revisions, "REVISIONS", ("0001", "0002"))
-    return versions / "0002_second.py"
+    monkeypatch.setattr(revisions, "REVISIONS", (*revisions.REVISIONS, "next"))
+    return versions / "next.py"
 
 
 @pytest.fixture
@@ -117,20 +118,20 @@ def older(tmp_path: Path) -> None:
     asyncio.run(database.close())
 
 
-@pytest.mark.usefixtures("older", "second")
+@pytest.mark.usefixtures("older", "following")
 async def test_an_older_database_is_migrated_with_what_it_holds(tmp_path: Path) -> None:
     database = opened(tmp_path)
     assert await database.run(_notes) == [("a", "1", "migrated")]
-    assert await database.run(revisions.current) == "0002"
+    assert await database.run(revisions.current) == "next"
     await database.close()
 
 
 @pytest.mark.usefixtures("older")
-async def test_a_migration_that_fails_leaves_everything_as_it_was(tmp_path: Path, second: Path) -> None:
-    second.write_text(SECOND.format(then="raise ZeroDivisionError"))
+async def test_a_migration_that_fails_leaves_everything_as_it_was(tmp_path: Path, following: Path) -> None:
+    following.write_text(NEXT.format(last=LAST, then="raise ZeroDivisionError"))
     with pytest.raises(ZeroDivisionError):
         opened(tmp_path)
-    second.write_text(SECOND.format(then="pass"))
+    following.write_text(NEXT.format(last=LAST, then="pass"))
     database = opened(tmp_path)
     assert await database.run(_notes) == [("a", "1", "migrated")]
     await database.close()

@@ -41,6 +41,7 @@ def local(around: Any) -> Local:
         scheduler=around,
         inherited={},
         ingress_port=8080,
+        stores=around,
     )
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from aiculturekit.mesh.nodes import INGRESS, Edge
 from aiculturekit.plan.documents import Document
+from aiculturekit.resources.kinds import KINDS
+from aiculturekit.targets.nodes import SERVER_VERSION
 
 _SILENT = Edge("", "", "", "")
 """An edge over which nothing was called yet."""
@@ -31,6 +33,7 @@ def graph(
     split = _split(documents)
     places = _places(documents, split)
     protocols = {d.name: d.body.get("protocol", "http") for d in documents if d.kind == "access"}
+    protocols |= {d.name: KINDS[d.body["type"]].protocol for d in documents if d.kind == "server"}
     live = {(edge.source, edge.target, edge.version): edge for edge in edges}
     calls = [
         _edge(
@@ -49,7 +52,7 @@ def graph(
         for document in documents
         if document.kind in ("workload", "job")
         for need in document.body["needs"]
-        if need["kind"] == "resources"
+        if need["kind"] == "resources" and need["name"] not in protocols
     ]
     unique = {(edge["source"], edge["target"]): edge for edge in [*calls, *held]}
     return {"nodes": _nodes(documents, workloads, split), "edges": list(unique.values())}
@@ -69,11 +72,14 @@ def _places(documents: Sequence[Document], split: set[str]) -> dict[str, list[tu
         if document.kind in ("workload", "job"):
             name, _, version = document.name.partition("/")
             found.setdefault(name, []).append((document.name if name in split else name, version or "v1"))
+        elif document.kind == "server":
+            found[document.name] = [(document.name, SERVER_VERSION)]
     return found
 
 
 def _calls(documents: Sequence[Document]) -> list[tuple[str, str]]:
-    return [(caller, d.name) for d in documents if d.kind == "access" for caller in d.body["callers"]]
+    services = [(caller, d.name) for d in documents if d.kind == "access" for caller in d.body["callers"]]
+    return services + [(user, d.name) for d in documents if d.kind == "server" for user, _ in d.body["users"]]
 
 
 def _edge(source: str, target: str, *, edge: Edge | None, version: str, protocol: str = "") -> dict[str, Any]:

@@ -23,6 +23,7 @@ from aiculturekit.state.databases import Database
 from aiculturekit.state.releases import Release
 from aiculturekit.targets import tiers
 from aiculturekit.targets.local import Local, data
+from aiculturekit.targets.nodes import SERVER_VERSION
 
 SECRET = re.compile(r"pass|secret|token|key|credential|private|dsn", re.I)
 _RANK = ("service", "job", "resource")
@@ -144,28 +145,23 @@ class Views:
             if document.kind in ("workload", "job"):
                 rows.append(self._row(app, document, edges))
             elif document.kind == "resource":
-                rows.append(_resource_row(app, document, is_there=data.is_there(self._home, app, document)))
+                status = self._engine.status(Key(app, document.name, SERVER_VERSION))
+                is_there = data.is_there(self._home, app, document)
+                rows.append(_resource_row(app, document, status=status, is_there=is_there, edges=edges))
         return sorted(rows, key=lambda row: (_RANK.index(row["kind"]), row["name"], row["version"]))
 
     def _row(self, app: str, document: Document, edges: Sequence[Edge]) -> dict[str, Any]:
         name, _, version = document.name.partition("/")
         status = self._engine.status(Key(app, name, version or "v1"))
         mine = [edge for edge in edges if edge.target == name and edge.version == version]
-        live = [i for i in status.instances if i.pid is not None] if status else []
-        wanted = status.workload.replicas if status else document.body.get("scale", {}).get("min", 0)
         return {
             "app": app,
             "name": name,
             "kind": "job" if document.kind == "job" else "service",
             "version": version or "v1",
-            "release": max((instance.release for instance in live), default=None),
-            "replicas": wanted,
-            "ready": status.ready if status else 0,
+            **_processes(status),
+            "replicas": status.workload.replicas if status else document.body.get("scale", {}).get("min", 0),
             "state": _state(document, status),
-            "pids": sorted(instance.pid for instance in live if instance.pid),
-            "restarts": sum(instance.restarts for instance in status.instances) if status else 0,
-            "reason": _reason(status),
-            "memory_bytes": _total(live, "memory_bytes"),
             **graphs.figures(mine),
         }
 
@@ -270,21 +266,30 @@ def _touches(release: Mapping[str, Any], name: str) -> bool:
     return any(step["name"].partition("/")[0] == name for step in release["changes"])
 
 
-def _resource_row(app: str, document: Document, *, is_there: bool) -> dict[str, Any]:
+def _resource_row(
+    app: str, document: Document, *, status: Status | None, is_there: bool, edges: Sequence[Edge]
+) -> dict[str, Any]:
+    """A file is there or not; a server is a process like any other."""
+    about = {"app": app, "name": document.name, "kind": "resource", "version": document.body["type"], "replicas": 1}
+    if document.body["type"] in data.TYPES:
+        state, reason = ("ready", "") if is_there else ("failed", say("its data is gone"))
+        figures = graphs.figures([])
+        return about | _processes(None) | {"ready": int(is_there), "state": state, "reason": reason} | figures
+    mine = [edge for edge in edges if edge.target == document.name]
+    return about | _processes(status) | {"state": status.state if status else "down"} | graphs.figures(mine)
+
+
+def _processes(status: Status | None) -> dict[str, Any]:
+    """What can be said of the processes of one workload version, or of a server."""
+    instances = status.instances if status else ()
+    live = [instance for instance in instances if instance.pid is not None]
     return {
-        "app": app,
-        "name": document.name,
-        "kind": "resource",
-        "version": document.body["type"],
-        "release": None,
-        "replicas": 1,
-        "ready": int(is_there),
-        "state": "ready" if is_there else "failed",
-        "pids": [],
-        "restarts": 0,
-        "reason": "" if is_there else say("its data is gone"),
-        "memory_bytes": None,
-        **graphs.figures([]),
+        "release": max((instance.release for instance in live), default=None),
+        "ready": status.ready if status else 0,
+        "pids": sorted(instance.pid for instance in live if instance.pid),
+        "restarts": sum(instance.restarts for instance in instances),
+        "reason": _reason(status),
+        "memory_bytes": _total(live, "memory_bytes"),
     }
 
 

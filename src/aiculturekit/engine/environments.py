@@ -9,28 +9,21 @@ marked complete last; one without the mark is built anew.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import dataclasses
-import fcntl
 import hashlib
-import os
 import platform
 import shutil
-import signal
 import sys
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from aiculturekit import threads
+from aiculturekit import installers, threads
 from aiculturekit.errors import BuildFailed, HostTrouble
 from aiculturekit.language import say
 
 Progress = Callable[[str], None]
-_MARK, _TAIL, _DEADLINE = ".complete", 20, 900.0
+_MARK = ".complete"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -93,7 +86,7 @@ async def _python(directory: Path, manifests: Sequence[Path], cache: Path, progr
     if (folder / _MARK).exists():
         return made
     await threads.run(cache.mkdir, parents=True, exist_ok=True)
-    async with _locked(cache / f"{digest}.lock"):
+    async with installers.locked(cache / f"{digest}.lock"):
         if not (folder / _MARK).exists():
             progress(say("installing the dependencies of {manifest}", manifest=manifests[0].name))
             await threads.run(shutil.rmtree, folder, ignore_errors=True)
@@ -104,22 +97,18 @@ async def _python(directory: Path, manifests: Sequence[Path], cache: Path, progr
 
 async def _install_python(directory: Path, manifests: Sequence[Path], folder: Path, progress: Progress) -> None:
     python = getattr(sys, "_base_executable", sys.executable)
-    uv = _uv()
+    uv = installers.uv()
     requirements = directory / "requirements.txt"
     what = ["-r", str(requirements)] if requirements.is_file() else ["-e", str(directory)]
     if uv is not None:
-        await _run([uv, "venv", "--quiet", "--python", python, str(folder)], directory, manifests[0], progress)
+        await installers.run(
+            [uv, "venv", "--quiet", "--python", python, str(folder)], directory, str(manifests[0]), progress
+        )
         install = [uv, "pip", "install", "--compile-bytecode", "--python", str(folder / "bin" / "python"), *what]
     else:
-        await _run([python, "-m", "venv", str(folder)], directory, manifests[0], progress)
+        await installers.run([python, "-m", "venv", str(folder)], directory, str(manifests[0]), progress)
         install = [str(folder / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check", *what]
-    await _run(install, directory, manifests[0], progress)
-
-
-@cache
-def _uv() -> str | None:
-    beside = Path(sys.executable).with_name("uv")
-    return str(beside) if beside.is_file() else shutil.which("uv")
+    await installers.run(install, directory, str(manifests[0]), progress)
 
 
 async def _node(directory: Path, manifests: Sequence[Path], progress: Progress) -> Environment:
@@ -128,7 +117,7 @@ async def _node(directory: Path, manifests: Sequence[Path], progress: Progress) 
     mark = modules / f"{_MARK}-{made.digest}"
     if mark.exists():
         return made
-    async with _locked(directory / ".aic-install.lock"):
+    async with installers.locked(directory / ".aic-install.lock"):
         if not mark.exists():
             npm = shutil.which("npm")
             if npm is None:
@@ -138,87 +127,14 @@ async def _node(directory: Path, manifests: Sequence[Path], progress: Progress) 
                 )
             progress(say("installing the dependencies of {manifest}", manifest="package.json"))
             verb = "ci" if len(manifests) > 1 else "install"
-            await _run([npm, verb, "--no-audit", "--no-fund", "--loglevel=error"], directory, manifests[0], progress)
+            await installers.run(
+                [npm, verb, "--no-audit", "--no-fund", "--loglevel=error"], directory, str(manifests[0]), progress
+            )
             await threads.run(modules.mkdir, exist_ok=True)
             # npm may have written the lock file only now: what counts is the content that the next start will find.
             made = dataclasses.replace(made, digest=_digest(_node_manifests(directory)))
             (modules / f"{_MARK}-{made.digest}").touch()
     return made
-
-
-@contextlib.asynccontextmanager
-async def _locked(file: Path) -> AsyncIterator[None]:
-    """An advisory lock that other processes see; waiting for it does not hold up the loop, and it ends with the process.
-    The file stays: one that is removed could be locked twice."""
-    with file.open("w") as lock:
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                await asyncio.sleep(0.1)
-        yield
-
-
-async def _run(command: Sequence[str], directory: Path, manifest: Path, progress: Progress) -> None:
-    """Run an installer, passing its lines on. When it fails, or this is cancelled, its whole group is ended."""
-    tail: deque[str] = deque(maxlen=_TAIL)
-    environment = {
-        name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "PYTHONHOME", "PYTHONPATH")
-    }
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        cwd=directory,
-        env=environment,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        start_new_session=True,
-        limit=1 << 20,
-    )
-    try:
-        async with asyncio.timeout(_DEADLINE):
-            await _pass_on(process, tail, progress)
-            code = await process.wait()
-    except TimeoutError:
-        raise BuildFailed(
-            say("installing {manifest} took more than {seconds:g} s", manifest=manifest, seconds=_DEADLINE),
-            tail=list(tail),
-        ) from None
-    finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
-    if code != 0:
-        raise BuildFailed(
-            say("the dependencies of {manifest} could not be installed", manifest=manifest),
-            tail=list(tail),
-            hint=_hint(tail),
-        )
-
-
-async def _pass_on(process: asyncio.subprocess.Process, tail: deque[str], progress: Progress) -> None:
-    if process.stdout is None:
-        return
-    async for raw in process.stdout:
-        if line := raw.decode("utf-8", "replace").strip():
-            tail.append(line)
-            progress(line)
-
-
-def _hint(tail: Sequence[str]) -> str:
-    text = " ".join(tail).lower()
-    if any(word in text for word in ("no space left", "disk quota")):
-        return say("the disk is full: free some space")
-    if any(
-        word in text
-        for word in ("not found in the package registry", "no matching distribution", "404", "no solution found")
-    ):
-        return say("a package or version does not exist: check the names in the file")
-    if any(word in text for word in ("dns", "resolve host", "connection", "network", "timed out", "enotfound")):
-        return say("the package index was not reached: the first installation needs a network, later starts do not")
-    return say("the lines above are the installer's own")
 
 
 def prune(cache: Path, *, keep: set[str]) -> list[str]:

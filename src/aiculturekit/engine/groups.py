@@ -81,6 +81,9 @@ class Group:
             if workload.kind == "job":
                 await self._run_job(workload)
                 return
+            if workload.kind == "resource":
+                await self._replace(workload, tell=tell)
+                return
             before, self.wanted = self.wanted, workload
             current = [replica for replica in self.replicas if replica.workload.revision == workload.revision]
             try:
@@ -102,6 +105,9 @@ class Group:
         """New processes of the same revision in place of all that run."""
         async with self._lock:
             old = list(self.replicas)
+            if self.wanted.kind == "resource":
+                await self._retire(old)
+                old = []
             await self._grow(self.wanted, count=self.wanted.replicas, tell=progress or (lambda message: None))
             await self._retire(old)
 
@@ -118,6 +124,20 @@ class Group:
         async with self._publishing:
             ports = tuple(r.port for r in self.replicas if r.is_promoted and r.is_ready and r.port is not None)
             await self._publish(self.key, ports)
+
+    async def _replace(self, workload: Workload, *, tell: Progress) -> None:
+        """The old revision ends before the new one starts; when that never becomes ready the old one is started again."""
+        before, self.wanted = self.wanted, workload
+        old = [replica for replica in self.replicas if replica.workload.revision != workload.revision]
+        await self._retire(old)
+        try:
+            await self._grow(workload, count=workload.replicas - len(self.replicas), tell=tell)
+            await self._see_ready(self.replicas, tell=tell)
+        except BaseException:
+            self.wanted = before
+            if old:
+                await asyncio.shield(self._grow(before, count=before.replicas, tell=tell))
+            raise
 
     async def _settle_on(self, workload: Workload, current: Sequence[Replica]) -> None:
         """The new revision serves: the old one goes, and of the same one what is too much."""

@@ -69,18 +69,18 @@ class Engine:
         try:
             await group.apply(workload, progress=progress)
         finally:
-            if workload.kind == "service" and not group.replicas and group.wanted.replicas > 0:
+            if workload.kind != "job" and not group.replicas and group.wanted.replicas > 0:
                 self._groups.pop(workload.key, None)
 
     def is_short(self, app: str) -> bool:
         """Whether replicas are missing: they ended while no daemon was watching."""
-        services = (g for g in self._groups.values() if g.key.app == app and g.wanted.kind == "service")
+        services = (g for g in self._groups.values() if g.key.app == app and g.wanted.kind != "job")
         return any(len(group.replicas) < group.wanted.replicas for group in services)
 
     async def settle(self, app: str, *, progress: Callable[[str, str], None]) -> None:
         """Wait until every service of the application runs as wanted. Raises NeverReady for one that does not.
         `progress` is called with (name/version, message)."""
-        groups = [g for g in self._groups.values() if g.key.app == app and g.wanted.kind == "service"]
+        groups = [g for g in self._groups.values() if g.key.app == app and g.wanted.kind != "job"]
         await asyncio.gather(*(g.settle(tell=partial(progress, f"{g.key.name}/{g.key.version}")) for g in groups))
 
     async def remove(self, key: Key) -> None:

@@ -50,7 +50,7 @@ class Workload:
 
     `revision` is a digest of everything that must restart the processes when it changes; `replicas` and `autoscale` are not
     part of it. `startup` is the seconds a replica may take until its first good probe; `grace` the seconds between SIGTERM
-    and SIGKILL.
+    and SIGKILL. A resource has its data to itself: the process before has ended when the next one starts.
     """
 
     key: Key
@@ -58,7 +58,7 @@ class Workload:
     directory: Path
     revision: str
     environment: Mapping[str, str] = dataclasses.field(default_factory=dict, hash=False)
-    kind: Literal["service", "job"] = "service"
+    kind: Literal["service", "job", "resource"] = "service"
     replicas: int = 1
     readiness: Probe = Probe()
     liveness: Probe | None = None

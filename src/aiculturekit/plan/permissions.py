@@ -28,7 +28,6 @@ def grants(application: Application) -> tuple[Grant, ...]:
         found += _asked(name, service)
         found += [Grant(name, need.kind, need.name, need.verb, f"services.{name}.needs") for need in service.needs]
     for name, job in application.jobs.items():
-        found += _asked(name, service)
         found += [Grant(name, need.kind, need.name, need.verb, f"jobs.{name}.needs") for need in job.needs]
     return tuple(found)
 
@@ -42,6 +41,12 @@ def _asked(name: str, service: Service) -> list[Grant]:
 def callers(application: Application, *, service: str) -> tuple[str, ...]:
     """The workloads (and INGRESS) that may call the service, sorted."""
     return tuple(sorted({g.source for g in grants(application) if g.kind == "services" and g.target == service}))
+
+
+def users(application: Application, *, resource: str) -> list[list[str]]:
+    """[workload, verb] of everybody who needs the resource, sorted."""
+    found = {(g.source, g.verb) for g in grants(application) if (g.kind, g.target) == ("resources", resource)}
+    return [list(pair) for pair in sorted(found)]
 
 
 def operations(application: Application, *, service: str) -> dict[str, list[list[str]]]:

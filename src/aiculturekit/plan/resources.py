@@ -12,6 +12,9 @@ from aiculturekit.plan.documents import Document
 from aiculturekit.spec.access import Access
 from aiculturekit.spec.models import Application, Health, Job, Need, Resource, Service, Version
 
+FILES = ("sqlite", "volume")
+"""Types that are files of the machine."""
+
 
 def documents(
     application: Application, *, sources: Mapping[str, str], files: Mapping[str, str] = MappingProxyType({})
@@ -21,6 +24,11 @@ def documents(
     protected = {str(ref) for ref in application.protect}
     return (
         *(_resource(name, resource, protected) for name, resource in application.resources.items()),
+        *(
+            _server(application, name, resource)
+            for name, resource in application.resources.items()
+            if is_played(resource)
+        ),
         *(_access(application, name, service, files) for name, service in application.services.items()),
         *(
             document
@@ -36,6 +44,17 @@ def documents(
 def _resource(name: str, resource: Resource, protected: set[str]) -> Document:
     body = resource.model_dump(mode="json", exclude_none=True)
     return Document("resource", name, body | {"protected": f"resources/{name}" in protected})
+
+
+def is_played(resource: Resource) -> bool:
+    """Whether a process of ours is the resource: not a file, and not a server that stands elsewhere."""
+    return resource.type not in FILES and resource.url is None
+
+
+def _server(application: Application, name: str, resource: Resource) -> Document:
+    """The process beside the data: what it must be restarted for, and who may use it."""
+    body = resource.model_dump(mode="json", exclude_none=True, exclude={"backup", "url"})
+    return Document("server", name, body | {"users": permissions.users(application, resource=name)})
 
 
 def named_files(application: Application) -> dict[str, Path]:

@@ -18,6 +18,10 @@ Finding = tuple[KeyPath, str, str]
 """(key path, message, hint)."""
 
 
+_SHARED = ("services", "functions", "jobs", "resources")
+"""Sections whose names are one set: each is an identity in the mesh."""
+
+
 def findings(file: File, *, directory: Path) -> Iterator[Finding]:
     yield from _names(file)
     yield from _protected(file)
@@ -65,13 +69,14 @@ def _names(file: File) -> Iterator[Finding]:
         for name in getattr(file, section):
             if not re.fullmatch(NAME, name):
                 yield (section, name), say("{name} is not a name", name=repr(name[:60])), hint
-            elif name == "ingress" and section in ("services", "functions", "jobs"):
+            elif name == "ingress" and section in _SHARED:
                 yield (section, name), say("ingress is the platform's own name"), say("call it something else")
     seen: dict[str, str] = {}
-    for section, name, _ in _workloads(file):
+    for section, name in ((shared, name) for shared in _SHARED for name in getattr(file, shared)):
         if name in seen:
             message = say("{name} is already the name of one of the {section}", name=name, section=seen[name])
-            yield (section, name), message, say("workloads share one set of names; call one of them something else")
+            hint = say("workloads and resources share one set of names; call one of them something else")
+            yield (section, name), message, hint
         seen[name] = section
 
 

@@ -143,6 +143,19 @@ replicas = Table(
     Column("workload", JSON, nullable=False),
 )
 
+credentials = Table(
+    "credentials",
+    metadata,
+    Column("app", Words, nullable=False),
+    Column("resource", Words, nullable=False),
+    Column("user", Words, nullable=False),
+    Column("workload", Words, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("password", Words, nullable=False),
+    Column("created_at", Double, nullable=False),
+    PrimaryKeyConstraint("app", "resource", "user"),
+)
+
 changes = Table(
     "changes",
     metadata,

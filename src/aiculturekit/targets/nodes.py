@@ -16,6 +16,7 @@ from aiculturekit.mesh.envoy import egresses
 from aiculturekit.mesh.nodes import USUAL_PORTS, Caller, Egress, Entry, Node, Realm, Remote, Service, Tracing, Version
 from aiculturekit.mesh.rules import Access, Match, Traffic
 from aiculturekit.plan.documents import Document
+from aiculturekit.resources.kinds import KINDS
 
 _ALONE = Realm()
 Applications = Mapping[str, Sequence[Document]]
@@ -27,6 +28,8 @@ _NONE: Mapping[str, tuple[str, int]] = MappingProxyType({})
 _LOOPBACK = "127.0.0.1"
 _CLOSED: Mapping[str, Any] = {"callers": [], "operations": {}, "access": {}, "protocol": "http"}
 """The access of what runs before, or still after, its own access document."""
+SERVER_VERSION = "v1"
+"""The version that a resource's server has."""
 
 
 def inbound(app: str, service: str, version: str) -> str:
@@ -142,20 +145,26 @@ def _of_kind(documents: Iterable[Document], kind: str) -> dict[str, Document]:
 
 
 def _versions(documents: Sequence[Document]) -> list[tuple[str, str]]:
-    """(service, version) of everything that runs or is about to."""
+    """(service, version) of everything that runs or is about to. A resource's server has one version."""
+    servers = [(name, SERVER_VERSION) for name in _of_kind(documents, "server")]
     declared = [(name, v) for name, access in _of_kind(documents, "access").items() for v in access.body["versions"]]
     running = [(service, v) for service, _, v in (name.partition("/") for name in _of_kind(documents, "workload"))]
-    return sorted({*declared, *running})
+    return sorted({*servers, *declared, *running})
 
 
 def _callers(documents: Sequence[Document]) -> dict[str, list[str]]:
-    """workload -> the services it needs, over all its versions."""
+    """workload -> the services and the resources' servers that it needs, over all its versions."""
+    servers = _of_kind(documents, "server")
     found: dict[str, set[str]] = {}
     for document in documents:
         if document.kind in ("workload", "job"):
-            needs = {need["name"] for need in document.body["needs"] if need["kind"] == "services"}
+            needs = {need["name"] for need in document.body["needs"] if _is_called(need, servers)}
             found.setdefault(document.name.partition("/")[0], set()).update(needs)
     return {name: sorted(needs) for name, needs in sorted(found.items())}
+
+
+def _is_called(need: Mapping[str, Any], servers: Mapping[str, Document]) -> bool:
+    return need["kind"] == "services" or (need["kind"] == "resources" and need["name"] in servers)
 
 
 def _remotes(documents: Sequence[Document]) -> list[tuple[str, Remote]]:
@@ -193,6 +202,7 @@ def _egress(app: str, caller: str, url: str) -> Egress:
 
 def _services(app: str, documents: Sequence[Document], ports: Mapping[str, int]) -> Iterator[Service]:
     accesses, routes = _of_kind(documents, "access"), _of_kind(documents, "route")
+    servers = _of_kind(documents, "server")
     needed_by = _callers(documents)
     versions: dict[str, list[str]] = {}
     for service, version in _versions(documents):
@@ -209,7 +219,7 @@ def _services(app: str, documents: Sequence[Document], ports: Mapping[str, int])
             operations=_operations(name, access, documents),
             traffic=records.read(Traffic, route["traffic"]),
             access=records.read(Access, access["access"]),
-            protocol=access["protocol"],
+            protocol=KINDS[servers[name].body["type"]].protocol if name in servers else access["protocol"],
         )
 
 

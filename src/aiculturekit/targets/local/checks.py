@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from aiculturekit.errors import Problem
 from aiculturekit.language import say
+from aiculturekit.resources import kinds
 from aiculturekit.spec.models import Application
 from aiculturekit.targets.local import data
 
@@ -29,12 +30,17 @@ def _sections(application: Application) -> Iterator[tuple[str, str, str]]:
 
 def _resources(application: Application) -> Iterator[tuple[str, str, str]]:
     for name, resource in application.resources.items():
-        if resource.type not in data.TYPES or resource.url:
+        kind = kinds.KINDS.get(resource.type)
+        if resource.url or not (resource.type in data.TYPES or (kind and kind.is_embedded)):
             yield (
                 f"resources.{name}.type",
                 say("the target local: cannot run a resource of type {type} yet", type=resource.type),
-                say("it has {types}; or run the server as a service", types=", ".join(data.TYPES)),
+                say("it has {types}; or run the server as a service", types=", ".join(_types())),
             )
+
+
+def _types() -> list[str]:
+    return [*data.TYPES, *(name for name, kind in kinds.KINDS.items() if kind.is_embedded)]
 
 
 def _services(application: Application) -> Iterator[tuple[str, str, str]]:

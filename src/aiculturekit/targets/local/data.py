@@ -1,4 +1,5 @@
-"""Resources that are files of this machine: `sqlite` (a database file) and `volume` (a directory). What goes is set aside, never erased."""
+"""The data of resources: files of this machine (`sqlite`, a database file; `volume`, a directory), and the folders that servers keep
+theirs in. What goes is set aside, never erased."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import time
 from pathlib import Path
 
 from aiculturekit.plan.documents import Document
+from aiculturekit.resources import places
 
 TYPES = ("sqlite", "volume")
 
@@ -21,8 +23,8 @@ def url(home: Path, app: str, document: Document) -> str:
 
 
 def create(home: Path, app: str, document: Document) -> None:
-    place(home, app, document).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    (home / "data" / app / document.name).mkdir(exist_ok=True, mode=0o700)
+    uid = None if document.body["type"] in TYPES else places.server_uid()
+    places.create(home, app, document.name, uid=uid)
 
 
 def is_there(home: Path, app: str, document: Document) -> bool:
@@ -40,6 +42,10 @@ def set_aside(home: Path, app: str, document: Document) -> Path | None:
         / ".removed"
         / f"{app}-{document.name}-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{time.time_ns() % 10**6}"
     )
+    if folder.is_symlink():
+        real = folder.resolve()
+        folder.unlink()
+        folder, kept = real, real.parents[1] / ".removed" / kept.name
     kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder.rename(kept)
     return kept

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import dataclasses
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from aiculturekit import threads
@@ -18,13 +16,15 @@ from aiculturekit.engine.workloads import Key, Status, Workload
 from aiculturekit.errors import HostTrouble, Problem
 from aiculturekit.language import say
 from aiculturekit.mesh.meshes import Mesh
-from aiculturekit.mesh.nodes import Node, Realm, Tracing
+from aiculturekit.mesh.nodes import Realm, Tracing
 from aiculturekit.plan.documents import RANKS, Document
 from aiculturekit.plan.steps import Step
 from aiculturekit.spec.models import Application
 from aiculturekit.targets import nodes
 from aiculturekit.targets.local import checks, data, launches
 from aiculturekit.targets.local.ports import Ports
+from aiculturekit.targets.local.stores import Stores, needed_users
+from aiculturekit.targets.local.wirings import Setting, Wiring
 
 Perform = Callable[[str, Step, int, Progress], Awaitable[None]]
 
@@ -46,24 +46,29 @@ class Local:
         tracing: Tracing | None = None,
         rooms: Rooms | None = None,
         stand_ins: Mapping[str, tuple[str, int]] | None = None,
+        stores: Stores,
     ) -> None:
-        self._home, self._engine, self._mesh = home, engine, mesh
-        self._ports, self._scheduler, self._rooms = ports, scheduler, rooms
-        self._inherited, self._ingress_port, self._realm = inherited, ingress_port, realm
-        self._tracing, self._stand_ins = tracing, stand_ins or {}
+        self._home, self._engine, self._stores = home, engine, stores
+        self._ports, self._scheduler, self._inherited, self._tracing = ports, scheduler, inherited, tracing
         self._documents: dict[str, dict[tuple[str, str], Document]] = {}
-        self._coming: list[tuple[str, Document]] = []
-        self._lock = asyncio.Lock()
-        self._wanted = self._done = 0
+        self._wiring = Wiring(
+            mesh=mesh,
+            ports=ports,
+            rooms=rooms,
+            documents=self._documents,
+            setting=Setting(ingress_port, realm, tracing, stand_ins or {}),
+        )
         self._performers: dict[str, Perform] = {
             "resource": self._perform_resource,
+            "server": self._perform_server,
             "workload": self._perform_workload,
             "job": self._perform_job,
         }
 
     async def open(self, documents: Mapping[str, list[Document]]) -> None:
         """Take up what is recorded as in force: the mesh at once, the schedules; processes were adopted by the engine."""
-        self._documents = {app: {document.key: document for document in listed} for app, listed in documents.items()}
+        await self._stores.open()
+        self._documents |= {app: {document.key: document for document in listed} for app, listed in documents.items()}
         for app, listed in documents.items():
             for document in listed:
                 if document.kind == "job":
@@ -99,15 +104,14 @@ class Local:
         """Stop what runs without a document in force: the rest of an operation that a crash cut short and that was undone."""
         for status in self._engine.statuses():
             key = status.workload.key
-            kinds = (("workload", f"{key.name}/{key.version}"), ("job", key.name))
+            kinds = (("workload", f"{key.name}/{key.version}"), ("job", key.name), ("server", key.name))
             if not any(kind in self._documents.get(key.app, {}) for kind in kinds):
                 await self._engine.remove(key)
 
     def urls(self, app: str, document: Document) -> dict[str, str]:
         """Variable -> value for everything that the workload's needs give it."""
         services = launches.urls(app, document, ports=self._ports.held)
-        known = {d.name: d for d in self.in_force(app) if d.kind == "resource"}
-        resources = {name: data.url(self._home, app, known[name]) for name in _resources_needed(document)}
+        resources = self._stores.urls(app, document, documents=self._documents[app], ports=self._ports.held)
         given = {launches.variable(name): url for name, url in {**services, **resources}.items()}
         proxy = self._ports.held[nodes.proxy(app, document.name.partition("/")[0])]
         return given | {"MESH_PROXY_URL": f"http://127.0.0.1:{proxy}"}
@@ -120,6 +124,7 @@ class Local:
         try:
             if step.action == "delete" or (step.before and step.before.body["type"] != step.document.body["type"]):
                 kept = await threads.run(data.set_aside, self._home, app, step.before or step.document)
+                await self._stores.forget(app, step.document.name)
                 progress(step.document.name, say("its data was set aside: {folder}", folder=kept))
             if step.action != "delete":
                 await threads.run(data.create, self._home, app, step.document)
@@ -127,16 +132,35 @@ class Local:
             raise HostTrouble(say("resources/{name}: {error}", name=step.document.name, error=str(error))) from error
         self._keep(app, step)
 
+    async def _perform_server(self, app: str, step: Step, release: int, progress: Progress) -> None:
+        name = step.document.name
+        if step.action == "delete":
+            await self._stores.stop(app, step.document)
+            self._keep(app, step)
+        else:
+            with self._wiring.announced(app, step.document):
+                await self.refresh()
+                await self._stores.start(
+                    app,
+                    step.document,
+                    needed=needed_users(self.in_force(app), name),
+                    release=release,
+                    tell=lambda message: progress(name, message),
+                )
+                self._keep(app, step)
+        await self.refresh()
+
     async def _perform_workload(self, app: str, step: Step, release: int, progress: Progress) -> None:
         name, _, version = step.document.name.partition("/")
         if step.action == "delete":
             await self._engine.remove(Key(app, name, version))
             self._keep(app, step)
         else:
-            with self._announced(app, step.document):
+            with self._wiring.announced(app, step.document):
                 await self.refresh()
                 await self._launch(app, step.document, release=release, progress=progress)
                 self._keep(app, step)
+        await self._stores.admit(app, self.in_force(app))
         await self.refresh()
 
     async def _perform_job(self, app: str, step: Step, release: int, progress: Progress) -> None:
@@ -146,12 +170,13 @@ class Local:
             await self._engine.remove(key)
             self._keep(app, step)
         else:
-            with self._announced(app, step.document):
+            with self._wiring.announced(app, step.document):
                 await self.refresh()
                 if step.document.body["schedule"] is None:
                     await self._launch(app, step.document, release=release, progress=progress)
                 await self._schedule(app, step.document, release=release)
                 self._keep(app, step)
+        await self._stores.admit(app, self.in_force(app))
         await self.refresh()
 
     async def run_job(self, app: str, name: str, *, release: int) -> None:
@@ -190,67 +215,17 @@ class Local:
         if not self._documents.get(app):
             self._documents.pop(app, None)
 
-    @contextlib.contextmanager
-    def _announced(self, app: str, document: Document) -> Iterator[None]:
-        """Open the doors that a workload needs before its first process starts; they close with `_keep` or the failure."""
-        entry = (app, document)
-        self._coming.append(entry)
-        try:
-            yield
-        finally:
-            self._coming.remove(entry)
-
     async def refresh(self) -> None:
-        """Bring the mesh in line with the documents and the realm. Callers that arrive while one update is under way share the next."""
-        self._wanted += 1
-        ticket = self._wanted
-        async with self._lock:
-            if self._done >= ticket:
-                return
-            done = self._wanted
-            applications = {app: list(documents.values()) for app, documents in self._documents.items()}
-            for app, document in self._coming:
-                applications.setdefault(app, []).append(document)
-            ports = await self._ports.ensure(nodes.port_names(applications))
-            async with _housed(self._rooms, nodes.workloads(applications)) as namespaces:
-                node = nodes.node(
-                    applications,
-                    ports=ports,
-                    ingress_port=self._ingress_port,
-                    realm=self._realm(),
-                    tracing=self._tracing,
-                    namespaces=namespaces,
-                    stand_ins=self._stand_ins,
-                )
-                if self._rooms is not None:
-                    await threads.run(_furnish, self._rooms, node)
-                await self._mesh.apply(node)
-            self._done = done
-
-
-@contextlib.asynccontextmanager
-async def _housed(rooms: Rooms | None, wanted: list[tuple[str, str]]) -> AsyncIterator[Mapping[tuple[str, str], str]]:
-    """Rooms are there before the mesh has listeners in them, and go after those."""
-    if rooms is None:
-        yield {}
-        return
-    yield await threads.run(rooms.ensure, wanted)
-    await threads.run(rooms.keep, wanted)
-
-
-def _furnish(rooms: Rooms, node: Node) -> None:
-    for caller in node.callers:
-        rooms.furnish(caller.app, caller.name, names=nodes.names(node, caller), addresses=nodes.addresses(node, caller))
-
-
-def _resources_needed(document: Document) -> list[str]:
-    return [need["name"] for need in document.body["needs"] if need["kind"] == "resources"]
+        """Bring the mesh in line with the documents and the realm."""
+        await self._wiring.refresh()
 
 
 def _is_real(app: str, document: Document, *, home: Path, engine: Engine) -> bool:
     """Whether what the document says is there: its data, its processes. Rules are as real as the document."""
     if document.kind == "resource":
         return data.is_there(home, app, document)
+    if document.kind == "server":
+        return engine.status(Key(app, document.name, nodes.SERVER_VERSION)) is not None
     if document.kind == "workload":
         name, _, version = document.name.partition("/")
         return engine.status(Key(app, name, version)) is not None

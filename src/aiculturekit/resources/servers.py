@@ -1,0 +1,67 @@
+"""What a backend is: it prepares data on disk, says how its server is started, and makes what is declared true in a running one."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from aiculturekit.resources.tools import Tool
+
+Verb = Literal["read", "write", "admin"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Credential:
+    """`user` may do `verb` in one resource, for `workload`. Several of one workload are valid while they are exchanged."""
+
+    workload: str
+    verb: Verb
+    user: str
+    password: str = dataclasses.field(repr=False)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Ground:
+    """One resource on this machine. `body` is what was declared; `folder` holds its data and belongs to the user with the number `uid`
+    (None: the daemon's own); `sockets` is a folder with a short path that only that user may enter; `programs` is where the tool is."""
+
+    app: str
+    name: str
+    body: Mapping[str, Any] = dataclasses.field(hash=False)
+    folder: Path
+    sockets: Path
+    programs: Path
+    uid: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Launch:
+    """How the server is started: a command for the shell, in which $PORT is the port of loopback that it must listen on, and the probe
+    that tells when it can be used (the keys of a workload's)."""
+
+    command: str
+    probe: Mapping[str, Any] = dataclasses.field(hash=False)
+    environment: Mapping[str, str] = dataclasses.field(default_factory=dict, hash=False)
+    startup: float = 60.0
+    grace: float = 30.0
+
+
+class Server(Protocol):
+    def tool(self, body: Mapping[str, Any]) -> Tool:
+        """What must be installed. Raises Mistake for a version that cannot be had."""
+        ...
+
+    def prepare(self, ground: Ground) -> Launch:
+        """The data is there and fits the server. Blocks; idempotent; a crash in the middle leaves nothing half made. Raises Failed or
+        Refused, having touched nothing that was there."""
+        ...
+
+    async def settle(self, ground: Ground, credentials: Sequence[Credential]) -> None:
+        """In the running server: what is declared exists, exactly these credentials are valid. Idempotent. Raises Failed."""
+        ...
+
+    def url(self, ground: Ground, credential: Credential, *, host: str, port: int) -> str:
+        """What a client is given."""
+        ...

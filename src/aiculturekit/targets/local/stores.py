@@ -1,0 +1,160 @@
+"""Resources that a server plays here: its tool, its data, its process, and the credentials that are valid in it.
+
+Permissions widen early and narrow late, as in the mesh: a workload's credential is valid before its first process starts, and until
+no document in force needs it any more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from aiculturekit import threads
+from aiculturekit.engine.supervisor import Engine
+from aiculturekit.engine.workloads import Key, Probe, Workload
+from aiculturekit.errors import HostTrouble
+from aiculturekit.language import say
+from aiculturekit.locator import Locator
+from aiculturekit.plan.documents import Document
+from aiculturekit.resources import places, tools
+from aiculturekit.resources.kinds import BACKENDS
+from aiculturekit.resources.servers import Ground, Launch, Server, Verb
+from aiculturekit.targets import nodes
+from aiculturekit.targets.local import data
+from aiculturekit.targets.local.credentials import Credentials
+
+Users = frozenset[tuple[str, Verb]]
+Documents = Mapping[tuple[str, str], Document]
+"""Those in force, by kind and name."""
+
+
+class Stores:
+    """`settled` remembers who may use each running server, so that nothing is asked twice."""
+
+    def __init__(self, *, home: Path, engine: Engine, credentials: Credentials) -> None:
+        self._home, self._engine, self._credentials = home, engine, credentials
+        self._uid = places.server_uid()
+        self._settled: dict[tuple[str, str], Users] = {}
+
+    async def open(self) -> None:
+        await self._credentials.open()
+
+    async def start(
+        self, app: str, document: Document, *, needed: Users, release: int, tell: Callable[[str], None]
+    ) -> None:
+        """The server runs as the document says, for who stands in it and for who still needs it. Raises Failed, Mistake, Refused."""
+        server = backend(document)
+        ground = await self._ground(app, document, server, tell)
+        launch = await threads.run(server.prepare, ground)
+        await self._engine.apply(_workload(app, document, ground, launch, release=release), progress=tell)
+        await self._settle(server, ground, declared_users(document) | needed)
+
+    async def stop(self, app: str, document: Document) -> None:
+        """Its data stays."""
+        await self._engine.remove(_key(app, document.name))
+        self._settled.pop((app, document.name), None)
+
+    async def forget(self, app: str, name: str) -> None:
+        """Its data is gone, and what was valid in it."""
+        await self._credentials.forget(app, name)
+
+    async def admit(self, app: str, documents: Sequence[Document]) -> None:
+        """Credentials as the documents in force need them; nothing happens where they are."""
+        for document in documents:
+            if document.kind == "server":
+                users = declared_users(document) | needed_users(documents, document.name)
+                if self._settled.get((app, document.name)) != users:
+                    server = backend(document)
+                    await self._settle(server, await self._ground(app, document, server, lambda _: None), users)
+
+    def urls(self, app: str, workload: Document, *, documents: Documents, ports: Mapping[str, int]) -> dict[str, str]:
+        """Resource needed -> what the workload is given; a server is reached through the workload's own door."""
+        name = workload.name.partition("/")[0]
+        found = {}
+        for need in workload.body["needs"]:
+            if need["kind"] == "resources":
+                server = documents.get(("server", need["name"]))
+                found[need["name"]] = (
+                    self._url(app, server, name, need["verb"], ports[nodes.outbound(app, name, need["name"])])
+                    if server
+                    else data.url(self._home, app, documents["resource", need["name"]])
+                )
+        return found
+
+    def _url(self, app: str, document: Document, workload: str, verb: Verb, port: int) -> str:
+        """Empty while there is no credential: nobody was admitted yet."""
+        credential = self._credentials.newest(app, document.name, workload, verb=verb)
+        if credential is None:
+            return ""
+        folder = places.folder(self._home, app, document.name)
+        ground = Ground(app, document.name, document.body, folder, Path(), Path(), self._uid)
+        return backend(document).url(ground, credential, host="127.0.0.1", port=port)
+
+    async def _ground(self, app: str, document: Document, server: Server, tell: Callable[[str], None]) -> Ground:
+        programs = await tools.ensure(
+            server.tool(document.body),
+            cache=places.cache(self._uid),
+            is_reachable=lambda path: places.is_reachable(path, self._uid),
+            progress=tell,
+        )
+        try:
+            folder = await threads.run(places.create, self._home, app, document.name, uid=self._uid)
+            sockets = await threads.run(places.sockets, self._home, app, document.name, uid=self._uid)
+        except OSError as error:
+            raise HostTrouble(say("resources/{name}: {error}", name=document.name, error=str(error))) from error
+        return Ground(app, document.name, document.body, folder, sockets, programs, self._uid)
+
+    async def _settle(self, server: Server, ground: Ground, users: Users) -> None:
+        valid = await self._credentials.ensure(ground.app, ground.name, users)
+        await server.settle(ground, valid)
+        self._settled[ground.app, ground.name] = users
+
+
+def backend(document: Document) -> Server:
+    found: Server = BACKENDS.load(Locator(document.body["type"]))()
+    return found
+
+
+def declared_users(document: Document) -> Users:
+    return frozenset((workload, verb) for workload, verb in document.body["users"])
+
+
+def needed_users(documents: Iterable[Document], name: str) -> Users:
+    """Who needs the resource, of all documents in force."""
+    return frozenset(
+        (document.name.partition("/")[0], need["verb"])
+        for document in documents
+        if document.kind in ("workload", "job")
+        for need in document.body["needs"]
+        if (need["kind"], need["name"]) == ("resources", name)
+    )
+
+
+def _key(app: str, name: str) -> Key:
+    return Key(app, name, nodes.SERVER_VERSION)
+
+
+def _workload(app: str, document: Document, ground: Ground, launch: Launch, *, release: int) -> Workload:
+    environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8", **launch.environment}
+    return Workload(
+        key=_key(app, document.name),
+        command=launch.command,
+        directory=ground.folder,
+        revision=_revision(document.body, launch),
+        environment=environment,
+        kind="resource",
+        readiness=Probe(**launch.probe),
+        startup=launch.startup,
+        grace=launch.grace,
+        release=release,
+    )
+
+
+def _revision(body: Mapping[str, object], launch: Launch) -> str:
+    """A digest of all that must restart the server: not who uses it."""
+    kept = {key: value for key, value in body.items() if key != "users"}
+    text = json.dumps([kept, launch.command, sorted(launch.environment.items())], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

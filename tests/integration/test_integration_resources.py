@@ -1,0 +1,86 @@
+"""Databases that an application names: real servers, reached through the mesh, with a password for each workload."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks.products import Product, application, product
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+
+ASKER = """\
+import json, os, sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import psycopg
+class Handler(BaseHTTPRequestHandler):
+    def do_POST(self):
+        statement = self.rfile.read(int(self.headers["content-length"])).decode()
+        try:
+            with psycopg.connect(os.environ["BOOKS_DB_URL"], connect_timeout=5) as connection:
+                cursor = connection.execute(statement)
+                status, answer = 200, cursor.fetchall() if cursor.description else []
+        except psycopg.Error as error:
+            status, answer = 409, str(error)
+        raw = json.dumps(answer, default=str).encode()
+        self.send_response(status); self.send_header("content-length", str(len(raw))); self.end_headers(); self.wfile.write(raw)
+    def do_GET(self):
+        raw = os.environ.get("BOOKS_DB_URL", "").encode()
+        self.send_response(200); self.send_header("content-length", str(len(raw))); self.end_headers(); self.wfile.write(raw)
+    def log_message(self, *values): pass
+ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+"""
+TEXT = f"""
+app: library
+services:
+  keeper: {{run: "{sys.executable} asker.py", public: /keeper, needs: [resources/books-db: admin]}}
+  writer: {{run: "{sys.executable} asker.py", public: /writer, needs: [resources/books-db]}}
+  reader: {{run: "{sys.executable} asker.py", public: /reader, needs: [resources/books-db: read]}}
+  stranger: {{run: "{sys.executable} asker.py", public: /stranger}}
+resources:
+  books-db: {{type: postgres}}
+"""
+
+
+def app(folder: Path, text: str = TEXT) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "asker.py").write_text(ASKER)
+    return application(folder, text)
+
+
+@pytest.fixture
+def own() -> Iterator[Product]:
+    with product() as made:
+        yield made
+
+
+def asked(made: Product, who: str, statement: str) -> tuple[int, object]:
+    """The service's answer to a statement that it runs with its own credential."""
+    command = [
+        "curl",
+        "-s",
+        "-w",
+        "\n%{http_code}",
+        "--data-binary",
+        statement,
+        f"http://127.0.0.1:{made.ingress}/{who}",
+    ]
+    text, _, status = subprocess.run(command, check=True, capture_output=True, text=True).stdout.rpartition("\n")
+    return int(status), json.loads(text) if text else None
+
+
+def test_a_database_is_there_and_each_verb_is_a_role(own: Product, tmp_path: Path) -> None:
+    own.aic("up", "-d", str(app(tmp_path / "library")))
+    assert asked(own, "keeper", "CREATE TABLE books (id serial PRIMARY KEY, title text)")[0] == 200
+    assert asked(own, "writer", "INSERT INTO books (title) VALUES ('one') RETURNING id") == (200, [[1]])
+    assert asked(own, "reader", "SELECT title FROM books") == (200, [["one"]])
+    assert asked(own, "reader", "INSERT INTO books (title) VALUES ('two')")[0] == 409
+    assert asked(own, "writer", "DROP TABLE books")[0] == 409
+    own.aic("down", "library")
+    own.aic("up", "-d", str(tmp_path / "library"))
+    assert asked(own, "reader", "SELECT title FROM books") == (200, [["one"]]), "down keeps the data"
