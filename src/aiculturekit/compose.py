@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import ipaddress
+import logging
 import os
 import secrets
 import shutil
@@ -45,10 +46,12 @@ from aiculturekit.mesh.rotations import DAY, Lives
 from aiculturekit.spec import units
 from aiculturekit.state import replicas, settings
 from aiculturekit.state.databases import Database
+from aiculturekit.targets import nodes
 from aiculturekit.targets.local import Local, Ports, launches
 from aiculturekit.targets.local.credentials import Credentials
 from aiculturekit.targets.local.stores import Stores
 
+log = logging.getLogger(__name__)
 INGRESS_PORT = 8080
 API_PORT = 7411
 GATEWAY_PORT = 15443
@@ -147,22 +150,20 @@ class Ledger:
 async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) -> Parts:
     """Build all parts and bring them to life. `platform` answers the daemon's own part of the status view."""
     isolated = isolation.decide(given.isolation)
+    log.info("%s", isolated.meaning)
     rooms = Rooms(given.home / "run") if isolated.is_on else None
     if rooms is not None:
         await threads.run(rooms.open)
     database = await threads.run(state.open, given.state_url)
     node = await database.run(_node_name)
-    ports = Ports(database=database, allocate=engine_ports.allocate)
-    await ports.open()
     hub, late, scheduler = Hub(), _Late(), Scheduler()
     trust_domain = await database.run(_trust_domain, given.trust_domain)
     mesh = Mesh(home=given.home, node=node, on_event=late.mesh_event, lives=given.lives, trust_domain=trust_domain)
-    ingress_port = await ports.prefer(
-        "ingress",
-        port=0 if given.is_isolated else given.ingress_port,
-        is_free=lambda port: engine_ports.is_free(port) or mesh.holds(port),
+    ports = Ports(
+        database=database,
+        allocate=lambda taken: engine_ports.allocate({*taken, *engine.ports}),
+        taken=lambda held: _taken_by_others(held, mesh=mesh, is_isolated=isolated.is_on),
     )
-    gateway = await _gateway(given, ports, holds=mesh.holds)
     engine = Engine(
         home=given.home,
         node=node,
@@ -170,7 +171,15 @@ async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) ->
         publish=lambda key, listed: mesh.publish(key.app, key.name, version=key.version, ports=listed),
         on_event=late.engine_event,
         rooms=rooms,
+        held=lambda: {*ports.held.values()},
     )
+    await ports.open()
+    ingress_port = await ports.prefer(
+        "ingress",
+        port=0 if given.is_isolated else given.ingress_port,
+        is_free=lambda port: engine_ports.is_free(port) or mesh.holds(port),
+    )
+    gateway = await _gateway(given, ports, holds=mesh.holds)
     target = Local(
         home=given.home,
         engine=engine,
@@ -298,6 +307,14 @@ def _trust_domain(connection: Any, asked: str) -> str:
             hint=say("unset AIC_TRUST_DOMAIN, or use another AIC_HOME"),
         )
     return name
+
+
+def _taken_by_others(held: Mapping[str, int], *, mesh: Mesh, is_isolated: bool) -> set[str]:
+    """The names of doors whose port some other program has. Those in network namespaces have no others beside them."""
+    doors = {name: port for name, port in held.items() if nodes.is_in_sight(name, is_isolated=is_isolated)}
+    busy = {name for name, port in doors.items() if not engine_ports.is_free(port)}
+    ours = mesh.held() if busy else set()
+    return {name for name in busy if doors[name] not in ours}
 
 
 async def _gateway(given: Settings, ports: Ports, *, holds: Callable[[int], bool]) -> Gateway:

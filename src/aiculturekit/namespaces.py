@@ -13,6 +13,7 @@ import os
 import socket
 import struct
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -94,8 +95,7 @@ def confined(path: Path, call: Callable[[], T], *, files: Mapping[str, Path]) ->
     def work() -> T:
         _enter(path)
         _furnish(files, but_not=path.parent)
-        for capability in _LEAVING:
-            _check(_library().prctl(_CAPBSET_DROP, ctypes.c_ulong(capability), 0, 0, 0))
+        _leave_rights()
         return call()
 
     return _on_a_thread(work)
@@ -141,10 +141,16 @@ def _on_a_thread(work: Callable[[], T]) -> T:
 
 
 def _try() -> None:
-    _check(_library().unshare(_NEW_NETWORK | _NEW_MOUNTS))
-    _loopback_up()
-    _check(_library().mount(None, b"/", None, ctypes.c_ulong(_RECURSIVE | _SLAVE), None))
-    _check(_library().mount(_OURS_NOW, __file__.encode(), None, ctypes.c_ulong(_BIND), None))
+    """All that is asked of the kernel later, once: a root without some of its rights (a container's, a user namespace's) may be
+    allowed a part of it."""
+    descriptor, name = tempfile.mkstemp(prefix="aic-")
+    os.close(descriptor)
+    try:
+        _make(Path(name))
+    finally:
+        remove(Path(name))
+    _furnish({}, but_not=None)
+    _leave_rights()
 
 
 def _make(path: Path) -> None:
@@ -166,12 +172,17 @@ def _enter(path: Path) -> None:
         os.close(descriptor)
 
 
-def _furnish(files: Mapping[str, Path], *, but_not: Path) -> None:
+def _leave_rights() -> None:
+    for capability in _LEAVING:
+        _check(_library().prctl(_CAPBSET_DROP, ctypes.c_ulong(capability), 0, 0, 0))
+
+
+def _furnish(files: Mapping[str, Path], *, but_not: Path | None) -> None:
     """A view of the file system of its own, which still follows what the machine mounts and unmounts, without the doors to
     other namespaces."""
     _check(_library().unshare(_NEW_MOUNTS))
     _check(_library().mount(None, b"/", None, ctypes.c_ulong(_RECURSIVE | _SLAVE), None))
-    for door in but_not.iterdir():
+    for door in but_not.iterdir() if but_not else ():
         _library().umount2(bytes(door), _DETACH)
     for place, file in files.items():
         if Path(place).exists():

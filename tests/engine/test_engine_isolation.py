@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from aiculturekit import namespaces
-from aiculturekit.engine import isolation, rooms
+from aiculturekit.engine import groups, isolation, rooms
 from aiculturekit.engine.probes import ask
 from aiculturekit.engine.rooms import Rooms
 from aiculturekit.engine.workloads import Probe
@@ -109,3 +112,47 @@ async def test_probes_ask_inside(tmp_path: Path, made: Rooms) -> None:
             room=room,
         )
     assert (inside.is_well, outside.is_well, executed.is_well) == (True, False, True)
+
+
+@needs_namespaces
+@pytest.mark.parametrize("wrap", [["unshare", "-Urn"], ["setpriv", "--bounding-set=-sys_admin"], ["setpriv", "--bounding-set=-net_admin"]])  # fmt: skip
+def test_a_root_with_too_few_rights_is_told_so_before_anything_is_tried(wrap: list[str]) -> None:
+    """As in a container: `auto` goes on without then."""
+    if shutil.which(wrap[0]) is None:
+        pytest.skip(f"{wrap[0]} is not installed")
+    code = "from aiculturekit import namespaces; print(namespaces.obstacle())"
+    done = subprocess.run([*wrap, sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "the kernel refuses network namespaces" in done.stdout, done.stdout + done.stderr
+
+
+@needs_namespaces
+def test_asking_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    namespaces.obstacle.cache_clear()
+    assert namespaces.obstacle() is None
+    assert list(tmp_path.iterdir()) == [] and str(tmp_path) not in Path("/proc/self/mountinfo").read_text()
+
+
+@needs_namespaces
+def test_localhost_is_the_address_that_is_dialled(made: Rooms) -> None:
+    """Who binds it by name is found, whatever its language prefers."""
+    made.ensure([("shop", "web")])
+    room = made.of("shop", "web")
+    assert room is not None
+    command = ["getent", "ahosts", "localhost"]
+    found = room.start(lambda: subprocess.run(command, capture_output=True, text=True, check=False).stdout)
+    assert "127.0.0.1" in found and "::1" not in found
+
+
+def test_what_was_not_reached_is_recognized_in_many_languages() -> None:
+    for line in (
+        'psycopg.OperationalError: connection to server at "127.0.0.1", port 5432 failed: Connection refused',
+        "Error: connect ECONNREFUSED 127.0.0.1:6379",
+        "getaddrinfo ENOTFOUND api.example.com",
+        "dial tcp: lookup api.example.com on 127.0.0.1:53: no such host",
+        "socket.gaierror: [Errno -2] Name or service not known",
+        "java.net.UnknownHostException: api.example.com",
+        "OSError: [Errno 101] Network is unreachable",
+    ):
+        assert "needs" in groups.walled([line]), line
+    assert groups.walled(["ModuleNotFoundError: No module named 'flask'"]) == ""

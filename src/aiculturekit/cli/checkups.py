@@ -183,9 +183,11 @@ def _isolation() -> Finding:
     except AicError as error:
         return Finding("isolation", "error", error.message, error.hint)
     if found.is_on:
-        return Finding("isolation", "ok", say("each workload has a network namespace of its own"))
-    hint = say("with AIC_ISOLATION=auto, as root on Linux, each workload gets a network of its own")
-    return Finding("isolation", "warning", say("shared loopback: {reason}", reason=found.reason), hint)
+        return Finding("isolation", "ok", found.meaning)
+    hint = say(
+        "run the daemon as root on Linux, without AIC_ISOLATION=off, and each workload gets a network of its own"
+    )
+    return Finding("isolation", "warning", found.meaning, hint)
 
 
 def _proxies() -> Finding:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -24,6 +25,11 @@ Progress = Callable[[str], None]
 DRAIN = 0.4
 """Seconds between taking a replica out of the data plane and asking it to stop: time for what is in flight."""
 _LOOK = 0.05
+_UNREACHED = re.compile(
+    r"(?i)connection ?refused|network (is )?unreachable|\be(connrefused|netunreach|notfound|ai_again)\b|getaddrinfo|no such host"
+    r"|name or service not known|name resolution|unknown ?host|failed to lookup"
+)
+"""How languages say that nobody is there."""
 
 _WORST: tuple[State, ...] = (
     "crash_loop",
@@ -163,7 +169,7 @@ class Group:
             await asyncio.shield(self._discard(fresh))
             raise
         if not all(well):
-            failure = _never_ready(next(r for r, good in zip(fresh, well, strict=True) if not good))
+            failure = _never_ready(self._around, next(r for r, good in zip(fresh, well, strict=True) if not good))
             await self._discard(fresh)
             raise failure
         for replica in fresh:
@@ -180,7 +186,7 @@ class Group:
         for replica in waiting:
             while not replica.is_ready and not replica.machine.is_gone:
                 if replica.machine.state == "crash_loop" or time.monotonic() > deadline:
-                    raise _never_ready(replica)
+                    raise _never_ready(self._around, replica)
                 await asyncio.sleep(_LOOK)
 
     async def _discard(self, fresh: Sequence[Replica]) -> None:
@@ -207,9 +213,11 @@ class Group:
             raise
         self._last_run = replica.instance()
         if not well:
+            tail = logs.last_lines(replica.log_file)
             raise NeverReady(
                 say("job {name} failed: {reason}", name=self.key.name, reason=replica.machine.reason),
-                tail=logs.last_lines(replica.log_file),
+                tail=tail,
+                hint=walled(tail) if self._around.room(self.key) else "",
             )
 
     def _new(self, workload: Workload, *, identifier: str | None = None) -> Replica:
@@ -236,12 +244,23 @@ class Group:
         self._on_event(Event(time.time(), self.key, kind, message, level, replica.id))
 
 
-def _never_ready(replica: Replica) -> NeverReady:
+def _never_ready(around: Surroundings, replica: Replica) -> NeverReady:
     key, reason = replica.workload.key, replica.machine.reason
+    tail = logs.last_lines(replica.log_file)
     return NeverReady(
         say("{name} did not become ready: {reason}", name=f"{key.name} {key.version}", reason=reason),
-        tail=logs.last_lines(replica.log_file),
-        hint=_hint(reason),
+        tail=tail,
+        hint=(walled(tail) if around.room(key) else "") or _hint(reason),
+    )
+
+
+def walled(tail: Sequence[str]) -> str:
+    """What to do where the last lines tell of a place that was not reached; empty where they do not."""
+    if not _UNREACHED.search("\n".join(tail)):
+        return ""
+    return say(
+        "it has a network of its own, in which there is what its needs name: say what it dials there, as in "
+        "needs: [tcp://localhost:5432]; or AIC_ISOLATION=off"
     )
 
 

@@ -11,7 +11,7 @@ from aiculturekit.language import say
 
 VARIABLE = "AIC_ISOLATION"
 Wish = Literal["on", "off", "auto"]
-USUAL: Wish = "off"
+USUAL: Wish = "auto"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -25,6 +25,11 @@ class Isolation:
     def is_on(self) -> bool:
         return self.kind == "network-namespaces"
 
+    @property
+    def meaning(self) -> str:
+        """What one gets, and what not, in a sentence."""
+        return meaning(self.kind, self.reason)
+
 
 def wish(text: str) -> Wish:
     """What $AIC_ISOLATION asks for. Raises Mistake."""
@@ -32,6 +37,16 @@ def wish(text: str) -> Wish:
         if text == known:
             return known  # type: ignore[no-any-return]
     raise Mistake(say("{variable} is {text}: write on, off or auto", variable=VARIABLE, text=text))
+
+
+def meaning(kind: str, reason: str) -> str:
+    if kind == "network-namespaces":
+        return say("network namespaces: a workload reaches what its needs name, and is reached, through the mesh alone")
+    return say(
+        "shared loopback ({reason}): the rules hold for traffic through the mesh; a local process can go round it, and "
+        "nothing holds a workload back from the outside",
+        reason=reason,
+    )
 
 
 def decide(wished: Wish) -> Isolation:

@@ -12,7 +12,7 @@ import dataclasses
 import logging
 import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -50,6 +50,8 @@ class Surroundings:
     ledger: Ledger
     taken: set[int]
     rooms: Rooms | None = None
+    held: Callable[[], Collection[int]] = tuple
+    """Ports that others have, though nobody may listen on them at the moment."""
 
     def room(self, key: Key) -> Room | None:
         """Where the workload lives; None for the loopback that all share."""
@@ -208,10 +210,10 @@ class Replica:
 
     async def _spawn(self) -> None:
         """The record comes before the process, so that a crash in between leaves a token to find."""
-        self.port = _port(self.port, taken=self._around.taken)
         self.pid = self.created = None
-        await self.record()
         try:
+            self.port = _free_port(self.port, around=self._around, key=self.workload.key)
+            await self.record()
             self.pid = self._start_process()
         except OSError as error:
             reason = str(error)
@@ -318,11 +320,18 @@ def _terms(workload: Workload) -> Terms:
     )
 
 
-def _port(port: int | None, *, taken: set[int]) -> int:
+def _free_port(port: int | None, *, around: Surroundings, key: Key) -> int:
+    """Free where it lives: on another loopback than the daemon's the same number may be one of the mesh's doors."""
+    find = partial(_port, port, taken=around.taken, held=around.held())
+    room = around.room(key)
+    return room.inside(find) if room else find()
+
+
+def _port(port: int | None, *, taken: set[int], held: Collection[int]) -> int:
     """The port it had, while that is free; else another one, which is taken from now on."""
     if port is not None and ports.is_free(port):
         return port
     taken.discard(port or 0)
-    port = ports.allocate(taken)
+    port = ports.allocate({*taken, *held})
     taken.add(port)
     return port

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ _NOT_REPLICAS = ("envoy",)
 
 class Engine:
     """`node` is this home's mark on its processes. `publish` tells the data plane which ports serve a key, and returns when that
-    is in force."""
+    is in force. No replica gets a port of `held`."""
 
     def __init__(
         self,
@@ -37,8 +37,9 @@ class Engine:
         publish: Publish,
         on_event: Callable[[Event], None],
         rooms: Rooms | None = None,
+        held: Callable[[], Collection[int]] = tuple,
     ) -> None:
-        self._around = Surroundings(home, node, ledger, set(), rooms)
+        self._around = Surroundings(home, node, ledger, set(), rooms, held)
         self._publish, self._on_event = publish, on_event
         self._groups: dict[Key, Group] = {}
         self._housekeeper: asyncio.Task[None] | None = None
@@ -104,6 +105,11 @@ class Engine:
             self._housekeeper.cancel()
         replicas = [replica for group in self._groups.values() for replica in group.replicas]
         await asyncio.gather(*(replica.let_go() for replica in replicas))
+
+    @property
+    def ports(self) -> Collection[int]:
+        """Those of its replicas, the ones between two processes too."""
+        return self._around.taken
 
     def statuses(self) -> list[Status]:
         return [group.status() for group in self._groups.values()]

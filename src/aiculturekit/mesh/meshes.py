@@ -102,12 +102,14 @@ class Mesh:
 
     def holds(self, port: int) -> bool:
         """Whether this home's Envoy runs and listens there: the port is taken, but by us. Needs no `start`."""
-        document = self._updates.on_disk().get(names.LISTENERS)
-        return (
-            bool(document)
-            and (None, documents.LOOPBACK, port) in listeners.ports((document or {})["resources"])
-            and self._proxy.recorded() is not None
-        )
+        return port in self.held()
+
+    def held(self) -> set[int]:
+        """All of these ports. Needs no `start`."""
+        if self._proxy.recorded() is None:
+            return set()
+        found = listeners.ports(self._updates.on_disk().get(names.LISTENERS, {}).get("resources", []))
+        return {port for namespace, host, port in found if (namespace, host) == (None, documents.LOOPBACK)}
 
     async def start(self) -> None:
         """Envoy runs when this returns, with the last good configuration. Raises HostTrouble."""

@@ -53,6 +53,18 @@ def remote_of(url: str) -> Remote:
     return Remote(*url.removeprefix("mesh://").split("/"))
 
 
+def is_in_sight(name: str, *, is_isolated: bool) -> bool:
+    """Whether the port of this name is one of the machine's own loopback."""
+    return name.endswith("/in") if is_isolated else "/" in name
+
+
+def caller_of(name: str) -> tuple[str, str] | None:
+    """(application, workload) that is told the port of this name; None where it is between Envoy and Envoy."""
+    app, _, rest = name.partition("/")
+    caller, _, kind = rest.partition("/")
+    return (app, caller) if kind.partition("/")[0] in ("out", "proxy", "far") else None
+
+
 def port_names(applications: Applications) -> list[str]:
     """The names of all the ports that `node` looks up."""
     names: list[str] = []

@@ -58,13 +58,9 @@ def _print_refusals(records: list[dict[str, Any]]) -> None:
 
 
 def _isolation(view: dict[str, Any]) -> str:
-    if view["isolation"] == "network-namespaces":
-        return say("network namespaces: a workload reaches what its needs name, and is reached, through the mesh alone")
-    return say(
-        "shared loopback ({reason}): the rules hold for traffic through the mesh; a local process can go round it, and "
-        "nothing holds a workload back from the outside",
-        reason=view.get("isolation_reason", ""),
-    )
+    from aiculturekit.engine import isolation
+
+    return isolation.meaning(view["isolation"], view["isolation_reason"])
 
 
 def releases(app: AppArgument = None, as_json: Json = False) -> None:

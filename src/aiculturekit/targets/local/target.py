@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from pathlib import Path
 
 from aiculturekit import threads
@@ -58,6 +58,7 @@ class Local:
             documents=self._documents,
             setting=Setting(ingress_port, realm, tracing, stand_ins or {}),
         )
+        self._misled: set[tuple[str, tuple[str, str]]] = set()
         self._performers: dict[str, Perform] = {
             "resource": self._perform_resource,
             "server": self._perform_server,
@@ -74,13 +75,17 @@ class Local:
                 if document.kind == "job":
                     await self._schedule(app, document, release=0)
         await self.refresh()
+        self._misled = _callers(self._documents, names=self._ports.moved)
 
     def check(self, application: Application) -> list[Problem]:
         return checks.problems(application)
 
     async def observe(self, app: str) -> list[Document]:
+        """One whose processes were told ports that others have now is not as its document says."""
         return [
-            document for document in self.in_force(app) if _is_real(app, document, home=self._home, engine=self._engine)
+            document
+            for document in self.in_force(app)
+            if _is_real(app, document, home=self._home, engine=self._engine) and (app, document.key) not in self._misled
         ]
 
     def in_force(self, app: str) -> list[Document]:
@@ -161,6 +166,7 @@ class Local:
                 await self._launch(app, step.document, release=release, progress=progress)
                 self._keep(app, step)
         await self._stores.admit(app, self.in_force(app))
+        self._misled.discard((app, step.document.key))
         await self.refresh()
 
     async def _perform_job(self, app: str, step: Step, release: int, progress: Progress) -> None:
@@ -218,6 +224,15 @@ class Local:
     async def refresh(self) -> None:
         """Bring the mesh in line with the documents and the realm."""
         await self._wiring.refresh()
+
+
+def _callers(
+    documents: Mapping[str, Mapping[tuple[str, str], Document]], *, names: Collection[str]
+) -> set[tuple[str, tuple[str, str]]]:
+    """(application, key) of the workloads that were told the ports of these names."""
+    told = {nodes.caller_of(name) for name in names}
+    keys = ((app, key) for app, listed in documents.items() for key in listed if key[0] == "workload")
+    return {(app, key) for app, key in keys if (app, key[1].partition("/")[0]) in told}
 
 
 def _is_real(app: str, document: Document, *, home: Path, engine: Engine) -> bool:
