@@ -119,3 +119,17 @@ def test_targets_say_how_they_are_proven(home: Path) -> None:
     rows = {row["scheme"]: row["tier"] for row in json.loads(aic(home, "targets", "--json").stdout)}
     assert rows == {"local:": "real", "istio": "real", "linkerd": "validated", "gateway-api": "validated"}
     assert "aic render linkerd" in aic(home, "targets").stdout
+
+
+def test_what_kubectl_cannot_apply_stands_apart(home: Path, folder: Path, tmp_path: Path) -> None:
+    """Who is asked about requests stands in Istio's own installation."""
+    written(folder, PLAIN.replace("public: /,", "public: /, access: {check: 'http://orders/check'},"))
+    out = tmp_path / "out"
+    done = aic(home, "render", "istio", str(folder), "-o", str(out))
+    assert done.returncode == 0, done.stderr
+    [file] = (out / "installation").iterdir()
+    assert str(file) in done.stdout and "istioctl install" in done.stdout
+    assert "IstioOperator" not in "".join(one.read_text() for one in out.glob("*.yaml"))
+    written(folder, PLAIN)
+    aic(home, "render", "istio", str(folder), "-o", str(out))
+    assert list((out / "installation").iterdir()) == [], "as soon as nothing is asked any more"

@@ -63,6 +63,7 @@ class Istio(Stage):
         self._generation += 1
         given = node(text, folder=self.folder)
         rendered = rendering.render(given, place=PLACE)
+        self._istiod.put_mesh(_mesh(rendered))
         self._istiod.put([*_cluster(given, self._names), *_marker(self._generation), *self._here(given, rendered)])
         for one in self._workloads:
             await until(lambda one=one: self._is_in_force(one), what=f"generation {self._generation} at {one.name}")
@@ -84,7 +85,7 @@ class Istio(Stage):
                 yield self._renewed(one)
             elif one["kind"] == "Sidecar":
                 yield from _sidecars(node, one)
-            else:
+            elif one["kind"] != "IstioOperator":
                 yield one
 
     def _renewed(self, rule: Manifest) -> Manifest:
@@ -117,6 +118,15 @@ class Istio(Stage):
         path = f"/stats?format=json&filter={pattern}"
         answer = await clients.ask(door, path, method="GET", headers={}, body=b"")
         return {stat["name"]: stat["value"] for stat in json.loads(answer.body)["stats"] if "value" in stat}
+
+
+def _mesh(rendered: list[Manifest]) -> dict[str, Any]:
+    """The mesh's own configuration, as the installation would have it from what was rendered."""
+    found: dict[str, Any] = {}
+    for one in rendered:
+        if one["kind"] == "IstioOperator":
+            found |= one["spec"]["meshConfig"]
+    return found
 
 
 def _changed(manifest: Manifest, **spec: Any) -> Manifest:

@@ -12,13 +12,22 @@ import pytest_asyncio
 
 from aiculturekit.control import renderings
 from aiculturekit.mesh import uses
-from tests.conformance import cases_access, cases_failures, cases_routes, cases_tokens, cases_treatment, istiods, ours
+from tests.conformance import (
+    cases_access,
+    cases_checks,
+    cases_failures,
+    cases_routes,
+    cases_tokens,
+    cases_treatment,
+    istiods,
+    ours,
+)
 from tests.conformance.cases import CASES, Case
 from tests.conformance.replicas import Replica
 from tests.conformance.stages import PORTS, Stage, node
 from tests.servers import istio, networks
 
-MODULES = (cases_routes, cases_failures, cases_treatment, cases_access, cases_tokens)
+MODULES = (cases_routes, cases_failures, cases_treatment, cases_access, cases_tokens, cases_checks)
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(90)]
 
 

@@ -24,7 +24,6 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "needs external": "tests/integration/test_integration_isolation.py",
         "needs mesh": FEDERATION,
         "access.foreign": FEDERATION,
-        "access.check": "tests/integration/test_integration_tokens.py",
     },
     "istio": {},
 }

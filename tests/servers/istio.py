@@ -15,6 +15,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -36,7 +37,10 @@ PROGRAMS = {"pilot-discovery": "pilot", "pilot-agent": "pilot", "istioctl": "ist
 PLAIN, SECURE, HTTP, WEBHOOKS, MONITORING, ADMIN, STATUS = 15010, 15012, 15080, 15017, 15014, 19000, 15100
 """Ports in the network of one's own; the last two are the first of as many as there are workloads."""
 _MODULE = Path(__file__).parent / "istio"
-_STARTING, _BUILDING = 60.0, 1500.0
+_STARTING, _READING, _BUILDING = 60.0, 20.0, 1500.0
+
+
+_DURATION = re.compile(r"[0-9.]+s")
 
 
 class Missing(Exception):
@@ -108,6 +112,30 @@ class Istiod:
         fresh.write_text(yaml.safe_dump_all(documents, sort_keys=False))
         fresh.rename(self.config / "all.yaml")
 
+    def put_mesh(self, config: Mapping[str, Any]) -> None:
+        """The mesh's own configuration from now on, besides what these tests need; returns when istiod has read it."""
+        text = yaml.safe_dump({**MESH, **config})
+        if text == (self.folder / "mesh.yaml").read_text():
+            return
+        (self.folder / "next-mesh.yaml").write_text(text)
+        (self.folder / "next-mesh.yaml").rename(self.folder / "mesh.yaml")
+        deadline = time.monotonic() + _READING
+        while not self._has_read(config):
+            if time.monotonic() > deadline:
+                raise RuntimeError(
+                    f"istiod did not take up its mesh configuration: {self.known()} {self.log()[-3000:]}"
+                )
+            time.sleep(0.05)
+
+    def known(self) -> dict[str, Any]:
+        """The mesh's configuration as istiod has it."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{HTTP}/debug/mesh", timeout=5) as answer:
+            return dict(json.loads(answer.read()))
+
+    def _has_read(self, config: Mapping[str, Any]) -> bool:
+        known = self.known()
+        return _holds(known, config) and ("caCertificates" in config or not known.get("caCertificates"))
+
     def log(self) -> str:
         return (self.folder / "istiod.log").read_text(errors="replace")
 
@@ -126,6 +154,22 @@ def istiod(folder: Path, *, kubernetes: int, mesh: Mapping[str, Any] | None = No
     with _running(command, log=folder / "istiod.log", cwd=folder, environment=environment) as process:
         _wait(lambda: _answers(f"http://127.0.0.1:{HTTP}/ready"), process=process, log=folder / "istiod.log")
         yield here
+
+
+def _holds(known: Any, wanted: Any) -> bool:
+    """Whether all that is wanted is there, whatever defaults stand beside it."""
+    if isinstance(wanted, Mapping):
+        return isinstance(known, Mapping) and all(_holds(known.get(key), value) for key, value in wanted.items())
+    if isinstance(wanted, list):
+        return isinstance(known, list) and all(any(_holds(one, value) for one in known) for value in wanted)
+    if (
+        isinstance(known, str)
+        and isinstance(wanted, str)
+        and _DURATION.fullmatch(known)
+        and _DURATION.fullmatch(wanted)
+    ):
+        return float(known[:-1]) == float(wanted[:-1])
+    return bool(known == wanted) or (not known and not wanted)
 
 
 MESH = {

@@ -14,6 +14,8 @@ from aiculturekit.errors import HostTrouble
 from aiculturekit.language import say
 
 HELP = {"render": lambda: say("Write the mesh's rules for a cluster: istio, linkerd or gateway-api.")}
+INSTALLATION = "installation"
+"""The folder of what is no object of the cluster, but a part of the mesh's own installation."""
 _MARK = "# Made by `aic render`; what is changed here is lost the next time.\n"
 
 
@@ -60,6 +62,13 @@ def render(
             outputs.print_json([str(file) for file in files])
             return
         print(say("{count} objects written to {folder}", count=len(files), folder=output))
+        for file in files:
+            if file.parent.name == INSTALLATION:
+                print(
+                    say(
+                        "first: istioctl install -f YOUR-INSTALLATION -f {file}", file=output / INSTALLATION / file.name
+                    )
+                )
         print(say("next: kubectl apply -f {folder}", folder=output))
     elif as_json:
         outputs.print_json(documents)
@@ -68,14 +77,16 @@ def render(
 
 
 def _write(folder: Path, documents: Sequence[dict[str, Any]]) -> list[Path]:
-    """A file for each object, numbered in the order in which they can be applied. Those of an earlier time that are none of them go."""
+    """A file for each object, numbered in the order in which they can be applied. Those of an earlier time that are none of them go. What
+    kubectl cannot apply stands in a folder of its own."""
     files = {folder / _name(at, document): document for at, document in enumerate(documents)}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for left in folder.glob("*.yaml"):
+        for left in (*folder.glob("*.yaml"), *(folder / INSTALLATION).glob("*.yaml")):
             if left not in files and left.read_text("utf-8", "replace").startswith(_MARK):
                 left.unlink()
         for file, document in files.items():
+            file.parent.mkdir(exist_ok=True)
             file.write_text(_MARK + _text(document), "utf-8")
     except OSError as error:
         raise HostTrouble(
@@ -86,7 +97,8 @@ def _write(folder: Path, documents: Sequence[dict[str, Any]]) -> list[Path]:
 
 
 def _name(at: int, document: dict[str, Any]) -> str:
-    return f"{at + 1:02}-{document['kind'].lower()}-{document['metadata']['name']}.yaml"
+    name = f"{at + 1:02}-{document['kind'].lower()}-{document['metadata']['name']}.yaml"
+    return f"{INSTALLATION}/{name}" if document["kind"] == "IstioOperator" else name
 
 
 def _text(document: dict[str, Any]) -> str:

@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from aiculturekit.mesh.istio import (
+    checks,
     destinations,
     filters,
     gateways,
+    installations,
     limits,
     peers,
     permissions,
@@ -29,12 +31,14 @@ from aiculturekit.mesh.rendering import Gap, Manifest, Place, Renderer
 def render(node: Node, *, place: Place) -> list[Manifest]:
     """Istio's resources for the services, callers and public paths of one application."""
     return [
+        *installations.rendered(node, place),
         *peers.rendered(place),
         *gateways.rendered(node, place),
         *routes.rendered(node, place),
         *destinations.rendered(node, place),
         *permissions.rendered(node, place),
         *tokens.rendered(node, place),
+        *checks.rendered(node, place),
         *sidecars.rendered(node, place),
         *filters.rendered(node, place),
         *limits.rendered(node, place),
@@ -51,6 +55,7 @@ def _gaps(node: Node) -> Iterator[Gap]:
     for service in node.services:
         yield from found.of(service)
         yield from tokens.gaps(service)
+        yield from checks.gaps(service)
 
 
 RENDERER = Renderer(render=render, gaps=gaps, unsaid=frozenset({"protocol http2"}))

@@ -97,10 +97,10 @@ def _held(limit: int) -> Json:
     skip = {"action": {"name": "skip", "typed_config": passes}}
     streams = [
         {
-            "predicate": {"single_predicate": _header("upgrade", {"safe_regex": {"regex": ".+", "google_re2": {}}})},
+            "predicate": {"single_predicate": header("upgrade", {"safe_regex": {"regex": ".+", "google_re2": {}}})},
             "on_match": skip,
         },
-        {"predicate": {"single_predicate": _header("content-type", {"prefix": "application/grpc"})}, "on_match": skip},
+        {"predicate": {"single_predicate": header("content-type", {"prefix": "application/grpc"})}, "on_match": skip},
     ]
     return documents.typed(
         "extensions.common.matching.v3.ExtensionWithMatcher",
@@ -109,7 +109,7 @@ def _held(limit: int) -> Json:
     )
 
 
-def _header(name: str, value: Json) -> Json:
+def header(name: str, value: Json) -> Json:
     kind = "type.matcher.v3.HttpRequestHeaderMatchInput"
     return {"input": {"name": name, "typed_config": documents.typed(kind, header_name=name)}, "value_match": value}
 

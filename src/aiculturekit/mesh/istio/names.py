@@ -28,6 +28,11 @@ def gateway_namespace(place: Place) -> str:
     return place.ingress.split("/")[0]
 
 
+def at_gateway(manifest: Manifest, place: Place) -> Manifest:
+    """The same in the namespace of the ingress gateway, whose pods only objects of that namespace can select."""
+    return manifest | {"metadata": manifest["metadata"] | {"namespace": gateway_namespace(place)}}
+
+
 def networking(kind: str, name: str, place: Place, /, **spec: Any) -> Manifest:
     return _object("networking.istio.io/v1", kind, name, place.namespace, spec)
 

@@ -7,7 +7,7 @@ filter answers 401 for a missing token, Istio's policy answers 403.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import Any
 
@@ -32,14 +32,15 @@ def rendered(node: Node, place: Place) -> Iterator[Manifest]:
         if service.access.jwt and entries:
             yield _object("RequestAuthentication", service, place, jwtRules=[_rule(jwt) for jwt in service.access.jwt])
             rules = [
-                {"to": _where(node, service, entries, place, more), "when": when} for when, more in _refused(service)
+                {"to": where(node, service, entries, place, more, spared=_open(service)), "when": when}
+                for when, more in _refused(service)
             ]
             yield _object("AuthorizationPolicy", service, place, action="DENY", rules=rules)
 
 
 def _object(kind: str, service: Service, place: Place, /, **spec: Any) -> Manifest:
     found = names.security(kind, f"{place.namespace}-{service.name}-tokens", place, selector=_gateway(), **spec)
-    return found | {"metadata": found["metadata"] | {"namespace": names.gateway_namespace(place)}}
+    return names.at_gateway(found, place)
 
 
 def _gateway() -> Json:
@@ -62,12 +63,16 @@ def _refused(service: Service) -> Iterator[tuple[list[Json], Json]]:
     """Conditions, and further words about the operation: what fails in each kind of token at once is refused."""
     is_optional = any(jwt.optional for jwt in service.access.jwt)
     for failing in product(*(list(_failing(jwt)) for jwt in service.access.jwt)):
-        when = [*failing, *([_SENT] if is_optional else [])]
-        if service.traffic.cors is None:
-            yield when, {}
-        else:
-            yield when, {"notMethods": ["OPTIONS"]}
-            yield [*when, {"key": f"request.headers[{_ASKS}]", "notValues": ["*"]}], {"methods": ["OPTIONS"]}
+        yield from without_preflights(service, [*failing, *([_SENT] if is_optional else [])])
+
+
+def without_preflights(service: Service, when: list[Json]) -> Iterator[tuple[list[Json], Json]]:
+    """The same conditions, for all requests but those by which a browser asks whether it may ask: where CORS answers them."""
+    if service.traffic.cors is None:
+        yield when, {}
+    else:
+        yield when, {"notMethods": ["OPTIONS"]}
+        yield [*when, {"key": f"request.headers[{_ASKS}]", "notValues": ["*"]}], {"methods": ["OPTIONS"]}
 
 
 def _failing(jwt: Jwt) -> Iterator[Json]:
@@ -83,16 +88,18 @@ def claim(name: str) -> str:
     return "request.auth.claims" + "".join(f"[{part}]" for part in claims.parts(name))
 
 
-def _where(node: Node, service: Service, entries: list[Entry], place: Place, more: Json) -> list[Json]:
-    """The service's public paths without the open ones, and without those below them that are another service's."""
+def where(
+    node: Node, service: Service, entries: list[Entry], place: Place, more: Json, *, spared: Sequence[str]
+) -> list[Json]:
+    """The service's public paths without the `spared` ones, and without those below them that are another service's."""
     hosts = {} if "*" in place.hosts else {"hosts": [form for host in place.hosts for form in (host, f"{host}:*")]}
     found = []
     for entry in entries:
         others = [
             one.prefix for one in node.entries if one.service != service.name and _is_within(one.prefix, entry.prefix)
         ]
-        spared = [form for prefix in (*_open(service), *others) for form in _forms(prefix)]
-        paths = {"paths": _forms(entry.prefix)} | ({"notPaths": spared} if spared else {})
+        left_out = [form for prefix in (*spared, *others) for form in _forms(prefix)]
+        paths = {"paths": _forms(entry.prefix)} | ({"notPaths": left_out} if left_out else {})
         found.append({"operation": hosts | paths | more})
     return found
 
@@ -113,9 +120,6 @@ def _forms(prefix: str) -> list[str]:
 
 def gaps(service: Service) -> Iterator[Gap]:
     """What Istio's resources cannot say of `access`."""
-    if service.access.check:
-        reason = say("Istio asks only authorizers that stand in its mesh configuration (extensionProviders)")
-        yield Gap(service.app, service.name, "access.check", reason)
     asked = [("access.jwt", value) for jwt in service.access.jwt for value in jwt.claims.values()]
     asked += [("match.claim", value) for branch in branches(service) for value in branch.match.claim.values()]
     for key, value in asked:

@@ -1,0 +1,85 @@
+"""What Istio's resources say, where a suite with a real istiod would see no difference: names, scopes, refusals."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from aiculturekit.mesh import istio
+from aiculturekit.mesh.features import node
+from aiculturekit.mesh.istio import checks
+from aiculturekit.mesh.nodes import Node
+from aiculturekit.mesh.rendering import Manifest, Place
+from aiculturekit.mesh.rules import Access, Check, Jwt
+
+PLACE = Place("shop")
+
+
+def kinds(given: Node, place: Place = PLACE) -> dict[str, list[Manifest]]:
+    found: dict[str, list[Manifest]] = {}
+    for one in istio.render(given, place=place):
+        found.setdefault(one["kind"], []).append(one)
+    return found
+
+
+def checked(url: str, **fields: Any) -> Node:
+    return node(public="/orders", access=Access(check=Check(url, **fields)))
+
+
+def authorizer(given: Node, place: Place = PLACE) -> dict[str, Any]:
+    [installation] = kinds(given, place)["IstioOperator"]
+    [provider] = installation["spec"]["meshConfig"]["extensionProviders"]
+    return dict(provider)
+
+
+def test_a_check_outside_is_known_to_the_gateway_alone() -> None:
+    found = kinds(checked("https://auth.example/v1/", timeout=0.2, fails="open"))
+    [entry] = found["ServiceEntry"]
+    assert (entry["spec"]["exportTo"], entry["spec"]["resolution"]) == (["istio-system"], "DNS")
+    assert entry["spec"]["endpoints"] == [{"address": "auth.example"}]
+    [rule] = [one for one in found["DestinationRule"] if one["metadata"]["name"] == "orders-check"]
+    tls = {"mode": "SIMPLE", "sni": "auth.example", "subjectAltNames": ["auth.example"]}
+    assert rule["spec"]["trafficPolicy"] == {"tls": tls}
+    asked = authorizer(checked("https://auth.example/v1/", timeout=0.2, fails="open"))["envoyExtAuthzHttp"]
+    assert asked["service"] == f"shop/{entry['spec']['hosts'][0]}"
+    assert (asked["port"], asked["pathPrefix"], asked["timeout"], asked["failOpen"]) == (443, "/v1", "0.2s", True)
+
+
+def test_a_check_within_is_the_service_itself() -> None:
+    given = checked("http://auth/ask", service="auth")
+    assert "ServiceEntry" not in kinds(given)
+    asked = authorizer(given)["envoyExtAuthzHttp"]
+    assert (asked["service"], asked["port"]) == ("shop/auth.shop.svc.cluster.local", 80)
+
+
+def test_an_authorizers_name_is_short_enough_and_tells_two_apart() -> None:
+    given = checked("http://auth/", service="auth")
+    long = [Place(f"{'n' * 60}-{letter}") for letter in "ab"]
+    names = {authorizer(given, place)["name"] for place in (PLACE, *long)}
+    assert len(names) == 3 and all(len(name) <= 63 for name in names)
+
+
+def test_an_authorizer_is_named_as_the_policy_names_it() -> None:
+    given = checked("http://auth.example/")
+    [policy] = [one for one in kinds(given)["AuthorizationPolicy"] if one["spec"]["action"] == "CUSTOM"]
+    assert policy["spec"]["provider"]["name"] == authorizer(given)["name"]
+    assert policy["metadata"]["namespace"] == "istio-system"
+    assert policy["spec"]["rules"] == [{"to": [{"operation": {"paths": ["/orders", "/orders/*"]}}]}]
+
+
+def test_a_header_of_the_check_is_taken_from_clients_on_the_services_own_paths() -> None:
+    given = checked("http://auth.example/", headers=("X-User",))
+    [cleaner] = kinds(given, dataclasses.replace(PLACE, hosts=("shop.example",)))["EnvoyFilter"]
+    [patch] = cleaner["spec"]["configPatches"]
+    assert patch["patch"]["operation"] == "INSERT_FIRST"
+    text = str(patch)
+    assert "'remove': 'x-user'" in text and "/orders([/?].*)?" in text and r"shop\\.example(:[0-9]+)?" in text
+
+
+@pytest.mark.parametrize("jwt", [(), (Jwt("https://login.example", "{}"),)])
+def test_a_check_beside_a_token_is_refused(jwt: tuple[Jwt, ...]) -> None:
+    given = node(public="/", access=Access(check=Check("http://auth.example/"), jwt=jwt))
+    assert [gap.key for gap in istio.gaps(given)] == ["access.check"] * bool(jwt)
+    assert checks.provider(given.services[0], PLACE) == "aic-shop-orders"
