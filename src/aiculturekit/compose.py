@@ -27,6 +27,7 @@ from aiculturekit.control.observations import Observations
 from aiculturekit.control.operations import Operation, Operations
 from aiculturekit.control.rollouts import Parts as RolloutParts
 from aiculturekit.control.sightings import Sightings
+from aiculturekit.control.snapshots import Snapshots
 from aiculturekit.control.views import Views
 from aiculturekit.deploy.pipeline import Pipeline
 from aiculturekit.engine import isolation
@@ -49,6 +50,7 @@ from aiculturekit.state.databases import Database
 from aiculturekit.targets import nodes
 from aiculturekit.targets.local import Local, Ports, launches
 from aiculturekit.targets.local.credentials import Credentials
+from aiculturekit.targets.local.snapshots import Snapshots as Copies
 from aiculturekit.targets.local.stores import Stores
 
 log = logging.getLogger(__name__)
@@ -111,6 +113,7 @@ class Parts:
     operations: Operations
     applications: Applications
     deliveries: Deliveries
+    snapshots: Snapshots
     observations: Observations
     views: Views
     feeds: Feeds
@@ -180,6 +183,7 @@ async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) ->
         is_free=lambda port: engine_ports.is_free(port) or mesh.holds(port),
     )
     gateway = await _gateway(given, ports, holds=mesh.holds)
+    stores = Stores(home=given.home, engine=engine, credentials=Credentials(database))
     target = Local(
         home=given.home,
         engine=engine,
@@ -192,13 +196,21 @@ async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) ->
         tracing=given.tracing,
         rooms=rooms,
         stand_ins=given.stand_ins,
-        stores=Stores(home=given.home, engine=engine, credentials=Credentials(database)),
+        stores=stores,
     )
     pipeline = Pipeline(database=database, target=target)
     operations = Operations(on_end=late.operation_end)
+    copies = Copies(home=given.home, engine=engine, stores=stores)
     applications = Applications(
-        home=given.home, database=database, target=target, pipeline=pipeline, engine=engine, operations=operations
+        home=given.home,
+        database=database,
+        target=target,
+        pipeline=pipeline,
+        engine=engine,
+        operations=operations,
+        snapshots=copies,
     )
+    snapshots = Snapshots(database=database, target=target, store=copies, operations=operations)
     delivering = RolloutParts(database, target, pipeline, engine, mesh, operations, telling(hub.tell))
     deliveries = Deliveries(home=given.home, applications=applications, parts=delivering)
     sightings = Sightings(database)
@@ -252,6 +264,7 @@ async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) ->
         operations,
         applications,
         deliveries,
+        snapshots,
         observations,
         views,
         feeds,

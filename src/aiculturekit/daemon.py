@@ -104,6 +104,7 @@ class Daemon:
         routes = router(
             applications=parts.applications,
             deliveries=parts.deliveries,
+            snapshots=parts.snapshots,
             operations=parts.operations,
             views=parts.views,
             feeds=parts.feeds,

@@ -84,3 +84,29 @@ def test_a_database_is_there_and_each_verb_is_a_role(own: Product, tmp_path: Pat
     own.aic("down", "library")
     own.aic("up", "-d", str(tmp_path / "library"))
     assert asked(own, "reader", "SELECT title FROM books") == (200, [["one"]]), "down keeps the data"
+
+
+def test_a_snapshot_is_gone_back_to_and_nothing_is_lost(own: Product, tmp_path: Path) -> None:
+    folder = app(tmp_path / "library")
+    own.aic("up", "-d", str(folder))
+    asked(own, "keeper", "CREATE TABLE books (title text)")
+    asked(own, "writer", "INSERT INTO books VALUES ('one')")
+    own.aic("snapshot", "save", "first", "--app", "library")
+    asked(own, "writer", "INSERT INTO books VALUES ('two')")
+    own.aic("snapshot", "restore", "first", "--app", "library", "--yes")
+    assert asked(own, "reader", "SELECT title FROM books") == (200, [["one"]])
+    (before,) = [row for row in snapshots(own) if row["name"] != "first"]
+    own.aic("snapshot", "restore", before["name"], "--app", "library", "--yes")
+    assert asked(own, "reader", "SELECT title FROM books ORDER BY title") == (200, [["one"], ["two"]])
+    refused = own.aic("snapshot", "restore", "never", "--app", "library", "--yes", "--json", check=False)
+    assert refused == "" and len(snapshots(own)) == 3
+    twin = app(tmp_path / "twin", TEXT.replace("library", "twin"))
+    own.aic("up", "-d", str(twin), "--from", "library/first")
+    command = ["curl", "-s", "--data-binary", "SELECT title FROM books", "-H", "host: twin.localhost"]
+    answer = subprocess.run([*command, f"http://127.0.0.1:{own.ingress}/reader"], check=True, capture_output=True)
+    assert json.loads(answer.stdout) == [["one"]]
+
+
+def snapshots(made: Product) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = json.loads(made.aic("snapshot", "list", "--app", "library", "--json"))
+    return found

@@ -14,6 +14,7 @@ class Up(_Body):
     environment: str | None = Field(None, description="Name of the environment overlay; local when left out.")
     reason: str = Field("", max_length=500, description="Why, for the release's record.")
     watch: bool = Field(False, description="Bring changes of the code up as they are saved.")
+    snapshot: str = Field("", description="Begin with the data of this snapshot, NAME or APP/NAME.")
 
 
 class Plan(_Body):
@@ -51,6 +52,10 @@ class Deliver(_Body):
     version: str | None = Field(None, description="The version of the file that requests move to: v2, or SERVICE/v2.")
     promote_after: str | None = Field(None, description="Blue/green: promote by itself after this time.")
     keep: str = Field("10m", description="Blue/green: how long the old version stays for an instant way back.")
+
+
+class Save(_Body):
+    name: str = Field("", max_length=63, description="The snapshot's name; the moment when left out.")
 
 
 class Word(_Body):

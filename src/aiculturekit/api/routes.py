@@ -15,6 +15,7 @@ from aiculturekit.control.feeds import Feeds
 from aiculturekit.control.flows import Flows
 from aiculturekit.control.operations import Operations
 from aiculturekit.control.plans import described
+from aiculturekit.control.snapshots import Snapshots
 from aiculturekit.control.views import Views
 from aiculturekit.endpoints import Before, Endpoints, Noted
 
@@ -37,6 +38,7 @@ def router(
     *,
     applications: Applications,
     deliveries: Deliveries,
+    snapshots: Snapshots,
     operations: Operations,
     views: Views,
     feeds: Feeds,
@@ -51,6 +53,7 @@ def router(
     _following(routes, operations, feeds)
     _changing(routes, applications, host)
     _delivering(routes, deliveries)
+    _keeping(routes, snapshots)
     _hosting(routes, host)
     return routes
 
@@ -148,7 +151,9 @@ def _changing(routes: Endpoints, applications: Applications, host: Host) -> None
     @routes.post("/apps", status=202, summary="Bring an application up")
     async def up(body: bodies.Up, author: Author) -> Json:
         file = Path(body.file)
-        operation = await applications.up(file, environment=body.environment, reason=body.reason, author=author)
+        operation = await applications.up(
+            file, environment=body.environment, reason=body.reason, author=author, origin=body.snapshot
+        )
         if body.watch:
             host.watch(file, body.environment, operation.app)
         return operation.as_dict()
@@ -201,6 +206,24 @@ def _delivering(routes: Endpoints, deliveries: Deliveries) -> None:
     @routes.post("/apps/{app}/delivery/abort", status=202, summary="Go back to what ran before")
     async def abort(app: str, body: bodies.Word, author: Author) -> Json:
         return deliveries.abort(app, author=author, reason=body.reason).as_dict()
+
+
+def _keeping(routes: Endpoints, snapshots: Snapshots) -> None:
+    @routes.get("/apps/{app}/snapshots", summary="Snapshots of all its data, newest first")
+    async def listed(app: str) -> list[Json]:
+        return await snapshots.listed(app)
+
+    @routes.post("/apps/{app}/snapshots", status=202, summary="Save all its data as it is now")
+    async def save(app: str, body: bodies.Save, author: Author) -> Json:
+        return snapshots.save(app, body.name, author=author).as_dict()
+
+    @routes.post("/apps/{app}/snapshots/{name}/restore", status=202, summary="Go back to the data of a snapshot")
+    async def restore(app: str, name: str, author: Author) -> Json:
+        return (await snapshots.restore(app, name, author=author)).as_dict()
+
+    @routes.delete("/apps/{app}/snapshots/{name}", summary="Remove a snapshot")
+    async def remove(app: str, name: str) -> Json:
+        return await snapshots.remove(app, name)
 
 
 def _hosting(routes: Endpoints, host: Host) -> None:

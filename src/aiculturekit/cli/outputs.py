@@ -77,6 +77,11 @@ def console() -> Any:
     return Console(highlight=False, soft_wrap=True, width=240)  # a file has no edge to cut a table at
 
 
+def size(value: int) -> str:
+    """Bytes for people."""
+    return f"{value / 2**20:,.1f} MB"
+
+
 def memory(value: int | None) -> str | None:
     return None if value is None else f"{value / 2**20:,.0f} MB"
 

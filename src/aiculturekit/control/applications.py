@@ -25,6 +25,7 @@ from aiculturekit.state import deliveries, releases
 from aiculturekit.state.databases import Database
 from aiculturekit.state.releases import Release
 from aiculturekit.targets.local import Local
+from aiculturekit.targets.local.snapshots import Snapshots
 
 SPEC_FILE = "aic.yaml"
 
@@ -41,16 +42,22 @@ class Applications:
         pipeline: Pipeline,
         engine: Engine,
         operations: Operations,
+        snapshots: Snapshots,
     ) -> None:
+        self._snapshots = snapshots
         self._home, self._database, self._target = home, database, target
         self._pipeline, self._engine, self._operations = pipeline, engine, operations
 
-    async def up(self, file: Path, *, environment: str | None, reason: str, author: str) -> Operation:
-        """Make the file true. Raises SpecError or Unsupported before anything is touched."""
+    async def up(self, file: Path, *, environment: str | None, reason: str, author: str, origin: str = "") -> Operation:
+        """Make the file true; on the data of the snapshot `origin` (NAME, or APP/NAME) where there is none yet. Raises SpecError or
+        Unsupported before anything is touched."""
         application = await self.load(file, environment=environment)
         self._operations.refuse_held(application.app)
 
         async def work(emit: Emit) -> int | None:
+            if origin:
+                source, _, name = origin.rpartition("/")
+                await self._snapshots.place(application.app, name, origin=source or application.app)
             change = await self.change(application, verb="up", reason=reason, author=author)
             outcome = await self._pipeline.apply(change, emit=emit)
             if outcome.steps:

@@ -59,7 +59,7 @@ class Surroundings:
 
 
 class Replica:
-    """`on_change(replica, what)` is awaited after "publish", "withdraw", "exit" and "gone"."""
+    """`on_change(replica, what)` is awaited after "publish", "withdraw", "exit" and "gone". No probe is heard while it `is_frozen`."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class Replica:
         self.created: float | None = None
         self.port: int | None = None
         self.started_at: float | None = None
-        self.is_promoted = self.has_served = False
+        self.is_promoted = self.has_served = self.is_frozen = False
         self._last_probe = ""
         self._around, self._on_change = around, on_change
         self._inbox: asyncio.Queue[Callable[[], list[Order]]] = asyncio.Queue()
@@ -104,6 +104,7 @@ class Replica:
         """Take over the process of an earlier daemon."""
         self.pid, self.created, self.port = record["pid"], record["created"], record["port"]
         self.started_at, self.is_promoted, self.has_served = time.time(), True, record["has_served"]
+        host.signal_group(self.pid, signal.SIGCONT)  # the earlier daemon may have died while it held it still
         self._task = asyncio.create_task(
             self._live(lambda: self.machine.adopt(time.monotonic(), has_served=self.has_served)),
             name=f"replica {self.id}",
@@ -286,6 +287,8 @@ class Replica:
 
     def _heard(self, verdict: Verdict, *, of_liveness: bool = False) -> None:
         """An answer to one of its probes."""
+        if self.is_frozen:
+            return
         well, message = verdict.is_well, verdict.message
         if of_liveness:
             self._inbox.put_nowait(lambda: self.machine.lived(is_well=well, message=message))

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -95,6 +95,23 @@ class Engine:
         """New processes, one revision, nothing lost. Nothing happens for a key that does not run."""
         if key in self._groups:
             await self._groups[key].restart()
+
+    @contextlib.contextmanager
+    def frozen(self, app: str) -> Iterator[None]:
+        """Nobody of the application writes meanwhile: the processes of all its workloads stand still, and requests wait. Its
+        resources go on."""
+        held = [
+            r for g in self._groups.values() if g.key.app == app and g.wanted.kind != "resource" for r in g.replicas
+        ]
+        for replica in held:
+            replica.is_frozen = True
+            host.signal_group(replica.pid or 0, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for replica in held:
+                host.signal_group(replica.pid or 0, signal.SIGCONT)
+                replica.is_frozen = False
 
     async def stop_all(self) -> None:
         await asyncio.gather(*(self.remove(key) for key in list(self._groups)))

@@ -69,6 +69,12 @@ def _make(place: Path, home: Path, uid: int | None) -> None:
         place.symlink_to(real)
 
 
+def snapshots(home: Path, app: str, *, uid: int | None) -> Path:
+    """Where the application's snapshots lie: where servers can reach them, as they must reach their data. Not made."""
+    usual = home / "snapshots" / app
+    return usual if is_reachable(usual / "x", uid) else SITE / _digest(home) / ".snapshots" / app
+
+
 def sockets(home: Path, app: str, name: str, *, uid: int | None) -> Path:
     """A folder for a server's sockets, whose path must be short (107 bytes in all): below the machine's temporary folder. Blocks."""
     shared = Path(tempfile.gettempdir()) / f"aic-{os.geteuid()}-{_digest(home)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from aiculturekit.resources.tools import Tool
 
@@ -64,4 +64,14 @@ class Server(Protocol):
 
     def url(self, ground: Ground, credential: Credential, *, host: str, port: int) -> str:
         """What a client is given."""
+        ...
+
+
+@runtime_checkable
+class Saving(Server, Protocol):
+    """A backend whose files may not simply be copied while its server runs, though nobody writes."""
+
+    async def save(self, ground: Ground, into: Path) -> None:
+        """All of `ground.folder` as it is now, in the folder `into`, which is empty and belongs to `ground.uid`: what the server
+        can be started on. Raises Failed."""
         ...

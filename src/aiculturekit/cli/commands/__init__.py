@@ -7,7 +7,18 @@ from typing import Any
 import typer
 
 from aiculturekit import __version__
-from aiculturekit.cli.commands import deliveries, doctors, files, lives, looks, meshes, renders, servers, shifts
+from aiculturekit.cli.commands import (
+    deliveries,
+    doctors,
+    files,
+    lives,
+    looks,
+    meshes,
+    renders,
+    servers,
+    shifts,
+    snapshots,
+)
 from aiculturekit.language import say
 
 
@@ -27,6 +38,7 @@ def application() -> Any:
             app.command(name, help=module.HELP[name]())(command)
     app.add_typer(servers.group(), name="server")
     app.add_typer(meshes.group(), name="mesh")
+    app.add_typer(snapshots.group(), name="snapshot")
     app.callback()(_options)
     return app
 

@@ -41,6 +41,10 @@ def up(
     isolated: Annotated[
         bool, typer.Option("--isolated", help=say("In a home of its own, on ports of its own."))
     ] = False,
+    origin: Annotated[
+        str,
+        typer.Option("--from", metavar="SNAPSHOT", help=say("Begin with the data of a snapshot: NAME, or APP/NAME.")),
+    ] = "",
     reason: Reason = "",
     as_json: Json = False,
 ) -> None:
@@ -48,7 +52,7 @@ def up(
     if isolated:
         _isolate(quiet=as_json)
     client = daemons.ensure()
-    body = {"file": str(file), "environment": environment, "reason": reason, "watch": watch}
+    body = {"file": str(file), "environment": environment, "reason": reason, "watch": watch, "snapshot": origin}
     operation = following.follow(client, client.post("apps", body), quiet=as_json)
     app = operation["app"]
     if as_json:

@@ -14,10 +14,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from aiculturekit import threads
 from aiculturekit.errors import Failed, Mistake, Refused
 from aiculturekit.language import say
 from aiculturekit.locator import Locator
-from aiculturekit.resources import programs, scram
+from aiculturekit.resources import copies, programs, scram
 from aiculturekit.resources.servers import Credential, Ground, Launch
 from aiculturekit.resources.tools import Tool
 
@@ -73,6 +74,23 @@ class Postgres:
         for database in databases(ground):
             await sql(ground, database, "\n".join(_contents(ground, database)))
         await _drop_strangers(ground, [credential.user for credential in credentials])
+
+    async def save(self, ground: Ground, into: Path) -> None:
+        """A base backup with the log that makes it whole, and a manifest by which it can be verified."""
+        await threads.run(copies.tree, ground.folder, into, leave=("cluster",))
+        options = [
+            "-D",
+            str(into / "cluster"),
+            "-X",
+            "stream",
+            "--checkpoint",
+            "fast",
+            "--no-sync",
+            *place(ground, "")[:-2],
+        ]
+        await programs.ask(
+            [ground.programs / "pg_basebackup", *options], uid=ground.uid, directory=ground.folder, seconds=3600
+        )
 
     def url(self, ground: Ground, credential: Credential, *, host: str, port: int) -> str:
         return Locator(
@@ -180,6 +198,7 @@ def _configure(ground: Ground, cluster: Path) -> None:
 
 
 _ADMISSION = """local all aic peer map=aic
+local replication aic peer map=aic
 host all aic all reject
 host all all 127.0.0.1/32 scram-sha-256
 """

@@ -47,7 +47,7 @@ class Stores:
     ) -> None:
         """The server runs as the document says, for who stands in it and for who still needs it. Raises Failed, Mistake, Refused."""
         server = backend(document)
-        ground = await self._ground(app, document, server, tell)
+        ground = await self.ground(app, document, tell=tell)
         launch = await threads.run(server.prepare, ground)
         await self._engine.apply(_workload(app, document, ground, launch, release=release), progress=tell)
         await self._settle(server, ground, declared_users(document) | needed)
@@ -68,7 +68,7 @@ class Stores:
                 users = declared_users(document) | needed_users(documents, document.name)
                 if self._settled.get((app, document.name)) != users:
                     server = backend(document)
-                    await self._settle(server, await self._ground(app, document, server, lambda _: None), users)
+                    await self._settle(server, await self.ground(app, document), users)
 
     def urls(self, app: str, workload: Document, *, documents: Documents, ports: Mapping[str, int]) -> dict[str, str]:
         """Resource needed -> what the workload is given; a server is reached through the workload's own door."""
@@ -93,9 +93,14 @@ class Stores:
         ground = Ground(app, document.name, document.body, folder, Path(), Path(), self._uid)
         return backend(document).url(ground, credential, host="127.0.0.1", port=port)
 
-    async def _ground(self, app: str, document: Document, server: Server, tell: Callable[[str], None]) -> Ground:
+    def is_running(self, app: str, name: str) -> bool:
+        status = self._engine.status(_key(app, name))
+        return status is not None and status.ready > 0
+
+    async def ground(self, app: str, document: Document, *, tell: Callable[[str], None] = lambda _: None) -> Ground:
+        """Where the resource is on this machine, its tool installed. Raises BuildFailed, HostTrouble."""
         programs = await tools.ensure(
-            server.tool(document.body),
+            backend(document).tool(document.body),
             cache=places.cache(self._uid),
             is_reachable=lambda path: places.is_reachable(path, self._uid),
             progress=tell,
