@@ -158,6 +158,6 @@ async def test_a_quiet_stream_is_kept_open_with_comments(monkeypatch: pytest.Mon
         await asyncio.sleep(0.12)
         yield "second", {}
 
-    pieces = [bytes(piece) async for piece in streams.response(events()).body_iterator]  # type: ignore[arg-type]
+    pieces = [bytes(piece) async for piece in streams.response(events()).chunks]
     assert pieces[0] == 'event: first\ndata: {"text": "行\\nline"}\n\n'.encode()
     assert pieces[1] == b": still here\n\n" and pieces[-1] == b"event: second\ndata: {}\n\n"

@@ -98,6 +98,8 @@ class _Run:
         await self._finish("done", error=None)
 
     async def _wave(self, wave: Sequence[Step], index: dict[tuple[str, str], int]) -> None:
+        started = {index[step.document.key]: step.as_dict() for step in wave}
+        await self._database.run(operations.start, self._operation, steps=started)
         results = await asyncio.gather(
             *(self._perform(step, at=index[step.document.key]) for step in wave), return_exceptions=True
         )
@@ -106,7 +108,6 @@ class _Run:
             raise _first(failures)
 
     async def _perform(self, step: Step, *, at: int) -> None:
-        await self._database.run(operations.mark, self._operation, index=at, state="started", step=step.as_dict())
         self._tell(step, at=at, state="started")
         try:
             await self._target.perform(

@@ -12,6 +12,8 @@ from aiculturekit.engine.workloads import Probe, Workload
 
 FIRST, SLOWEST = 0.03, 0.25
 """Seconds before the first question, and between questions to one that is still starting."""
+SLOWER = 1.1
+"""From one question to the next: what is ready is found out after a tenth of the time that it took, at most."""
 
 Tell = Callable[[Verdict], None]
 
@@ -39,7 +41,7 @@ class Asker:
             verdict = await self._ask(self._workload.readiness)
             tell(verdict)
             is_eager = not verdict.is_well and self._is_starting()
-            pause = min(pause * 1.3, SLOWEST) if is_eager else self._workload.readiness.every
+            pause = min(pause * SLOWER, SLOWEST) if is_eager else self._workload.readiness.every
 
     async def ask_alive(self, tell: Tell) -> None:
         """The liveness probe, for ever; returns at once where there is none."""

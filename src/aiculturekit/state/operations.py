@@ -104,6 +104,13 @@ def mark(
 
 
 @relaxed
+def start(connection: Connection, identifier: int, *, steps: Mapping[int, Mapping[str, Any]]) -> None:
+    """These steps, by index, are started: those of a wave in one transaction."""
+    for index, step in steps.items():
+        mark(connection, identifier, index=index, state="started", step=step)
+
+
+@relaxed
 def complete(
     connection: Connection,
     identifier: int,

@@ -62,6 +62,7 @@ class Wiring:
         async with self._lock:
             if self._done >= ticket:
                 return
+            await asyncio.sleep(0)  # those who come in the same breath, as the steps of a wave do, share this very one
             done = self._wanted
             await self._apply()
             self._done = done
