@@ -6,8 +6,10 @@ the addresses on which each sidecar listens. The Envoys live through all cases; 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
+import socket
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -72,6 +74,12 @@ class Istio(Stage):
     def door(self, source: str) -> Door:
         host = f"{APP}.localhost" if source == "ingress" else f"api.{APP}.svc.cluster.local"
         return Door(GATEWAY if source == "ingress" else ADDRESSES[source], PORT, host)
+
+    async def outwards(self, source: str, host: str, port: int) -> socket.socket:
+        made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        made.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(made, (ADDRESSES[source], port))
+        return made
 
     def inner(self) -> tuple[str, int]:
         return ADDRESSES["v1-1"], PORT
@@ -161,21 +169,35 @@ def _marker(generation: int) -> Iterator[Manifest]:
 
 def _sidecars(node: Node, rendered: Manifest) -> Iterator[Manifest]:
     """For each of the workload's replicas one, with its own addresses. `other` sees the whole mesh, whatever was rendered for it: who
-    is refused must be refused by the service's side."""
+    is refused must be refused by the service's side. To the outside it is its Sidecar that refuses."""
     app = rendered["metadata"]["name"]
     [api] = [service for service in node.services if service.name == "api"]
     for name, address in ADDRESSES.items():
         if labels(name)["app"] != app:
             continue
-        hosts = ["*/*"] if app == "other" else rendered["spec"]["egress"][0]["hosts"]
+        hosts = ["*/*"] if app == "other" and not node.egresses else rendered["spec"]["egress"][0]["hosts"]
         doors = {"bind": address, "captureMode": "NONE"}
         main = {"port": {"number": PORT, "name": "main", "protocol": _PROTOCOLS[api.protocol]}, "hosts": hosts}
         marker = {"port": {"number": MARKER, "name": "http", "protocol": "HTTP"}, "hosts": ["stage/*"]}
         egress = [marker | doors] if app == "api" else [main | doors, marker | doors]
-        spec: dict[str, Any] = {"workloadSelector": {"labels": labels(name)}, "egress": egress}
+        outwards = _outwards(node, rendered, taken={PORT, MARKER})
+        held = {key: value for key, value in rendered["spec"].items() if key == "outboundTrafficPolicy"}
+        spec: dict[str, Any] = {"workloadSelector": {"labels": labels(name)}, "egress": egress, **held}
+        if app != "api":
+            spec["egress"] += [one | doors for one in outwards]
         if app == "api":
             spec["ingress"] = [{"port": main["port"], **doors, "defaultEndpoint": f"127.0.0.1:{PORTS[name]}"}]
         yield rendered | {"metadata": {"name": f"{app}-{name}", "namespace": APP}, "spec": spec}
+
+
+def _outwards(node: Node, rendered: Manifest, *, taken: set[int]) -> Iterator[dict[str, Any]]:
+    """A port for each that anybody needs outside: nothing leads connections to the Envoy but that it listens there. All workloads have
+    them, so that what is refused is refused by what was rendered."""
+    protocols = {"https": "TLS", "http": "HTTP", "tcp": "TCP"}
+    for number, scheme in sorted({one.port: one.scheme for one in node.egresses}.items()):
+        if number not in taken:
+            port = {"number": number, "name": f"outside-{number}", "protocol": protocols[scheme]}
+            yield {"port": port, "hosts": rendered["spec"]["egress"][0]["hosts"]}
 
 
 def _networking(kind: str, name: str, namespace: str, **spec: Any) -> Manifest:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import dataclasses
+import socket
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
+from aiculturekit import namespaces
+from aiculturekit.mesh.envoy import egresses
 from aiculturekit.mesh.meshes import Mesh
 from aiculturekit.mesh.nodes import Node
 from tests.conformance.clients import Door
@@ -23,12 +28,37 @@ class Ours(Stage):
 
     async def apply(self, text: str) -> None:
         await self._mesh.apply(Node(ingress_port=8080))
-        self._node = node(text, folder=self.folder)
+        self._node = self._apart(node(text, folder=self.folder))
         await self._mesh.apply(self._node)
         versions = {version.name for service in self._node.services for version in service.versions}
         for version in sorted(versions):
             ports = [port for name, port in PORTS.items() if name.startswith(f"{version}-")]
             await self._mesh.publish(APP, "api", version=version, ports=ports)
+
+    def _apart(self, given: Node) -> Node:
+        """What lies outside is held to the needs of workloads in networks of their own."""
+        if not given.egresses:
+            return given
+        for one in given.callers:
+            if not namespaces.is_there(self._network(one.name)):
+                namespaces.create(self._network(one.name))
+        callers = tuple(dataclasses.replace(one, namespace=str(self._network(one.name))) for one in given.callers)
+        return dataclasses.replace(given, callers=callers)
+
+    def _network(self, name: str) -> Path:
+        return self.folder / f"network-{name}"
+
+    def leave(self) -> None:
+        for path in self.folder.glob("network-*"):
+            namespaces.remove(path)
+
+    async def outwards(self, source: str, host: str, port: int) -> socket.socket:
+        [caller] = [one for one in self._node.callers if one.name == source]
+        at = egresses.loopbacks(self._node, caller)
+        found = at.get(host) or at.get(f"*.{host.partition('.')[2]}") or next(iter(at.values()), "127.64.0.1")
+        made = namespaces.connection(self._network(source))
+        await asyncio.get_running_loop().sock_connect(made, (found, port))
+        return made
 
     def door(self, source: str) -> Door:
         if source == "ingress":
@@ -47,7 +77,9 @@ class Ours(Stage):
 async def staged(replicas: Mapping[str, Replica], *, folder: Path) -> AsyncIterator[Ours]:
     mesh = Mesh(home=folder, node="conformance")
     await mesh.start()
+    stage = Ours(replicas, folder=folder, mesh=mesh)
     try:
-        yield Ours(replicas, folder=folder, mesh=mesh)
+        yield stage
     finally:
         await mesh.stop()
+        stage.leave()

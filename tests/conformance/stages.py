@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import re
+import socket
 import textwrap
 import time
 from abc import ABC, abstractmethod
@@ -27,6 +28,15 @@ from tests.conformance.replicas import Replica, Request
 APP = "shop"
 PORTS = {"v1-1": 9001, "v1-2": 9002, "v2-1": 9003}
 """Replica -> its port on the loopback."""
+
+
+STAND_INS = {
+    "https://bank.example": ("127.0.0.1", 9443),
+    "https://*.shops.example:8443": ("127.0.0.1", 9443),
+    "http://news.example": ("127.0.0.1", 9001),
+    "tcp://db.example:5432": ("127.0.0.1", 9003),
+}
+"""What answers here in the place of what lies outside, by the need that names it."""
 
 
 _FIXED = """app: shop
@@ -52,7 +62,7 @@ def node(text: str, *, folder: Path) -> Node:
     files = {name: path.read_text() for name, path in resources.named_files(given).items()}
     documents = {APP: resources.documents(given, sources={}, files=files)}
     ports = {name: 20000 + at for at, name in enumerate(nodes.port_names(documents))}
-    return nodes.node(documents, ports=ports, ingress_port=8080)
+    return nodes.node(documents, ports=ports, ingress_port=8080, stand_ins=STAND_INS)
 
 
 class Stage(ABC):
@@ -76,6 +86,10 @@ class Stage(ABC):
     @abstractmethod
     def inner(self) -> tuple[str, int]:
         """Address and port at which a version of api is called with mutual TLS."""
+
+    @abstractmethod
+    async def outwards(self, source: str, host: str, port: int) -> socket.socket:
+        """A connection of the workload to what it takes for this host; as its Envoy meets it. Raises OSError."""
 
     async def ask(
         self, path: str = "/", *, source: str = "web", method: str = "GET", body: bytes = b"", **headers: str

@@ -21,7 +21,6 @@ MODULES = test_conformance.MODULES
 FEDERATION = "tests/integration/test_integration_federation.py"
 ELSEWHERE: dict[str, dict[str, str]] = {
     "local": {
-        "needs external": "tests/integration/test_integration_isolation.py",
         "needs mesh": FEDERATION,
         "access.foreign": FEDERATION,
     },

@@ -10,7 +10,7 @@ import pytest
 from aiculturekit.mesh import istio
 from aiculturekit.mesh.features import node
 from aiculturekit.mesh.istio import checks
-from aiculturekit.mesh.nodes import Node
+from aiculturekit.mesh.nodes import Caller, Egress, Node
 from aiculturekit.mesh.rendering import Manifest, Place
 from aiculturekit.mesh.rules import Access, Check, Jwt
 
@@ -83,3 +83,65 @@ def test_a_check_beside_a_token_is_refused(jwt: tuple[Jwt, ...]) -> None:
     given = node(public="/", access=Access(check=Check("http://auth.example/"), jwt=jwt))
     assert [gap.key for gap in istio.gaps(given)] == ["access.check"] * bool(jwt)
     assert checks.provider(given.services[0], PLACE) == "aic-shop-orders"
+
+
+def outside(*needs: tuple[str, str], others: tuple[str, ...] = ("spy",)) -> Node:
+    """(caller, address) each; `others` need nothing outside."""
+    callers = dict.fromkeys([*(caller for caller, _ in needs), *others])
+    egresses = []
+    for caller, address in needs:
+        scheme, _, rest = address.partition("://")
+        host, _, port = rest.partition(":")
+        number = int(port) if port else {"https": 443, "http": 80}[scheme]
+        egresses.append(Egress("shop", caller, scheme, host, number))  # type: ignore[arg-type]
+    return Node(8080, callers=tuple(Caller("shop", name, 1) for name in callers), egresses=tuple(egresses))
+
+
+def test_what_lies_outside_is_shown_to_who_needs_it_and_the_rest_is_closed_for_all() -> None:
+    found = kinds(outside(("web", "https://api.example.com"), ("job", "tcp://10.0.0.5:5432")))
+    shown = {one["metadata"]["name"]: one["spec"] for one in found["Sidecar"]}
+    assert shown["web"]["egress"] == [{"hosts": ["./api.example.com", "istio-system/*"]}]
+    assert shown["job"]["egress"] == [{"hosts": ["./10-0-0-5.shop.internal", "istio-system/*"]}]
+    assert {name: one["outboundTrafficPolicy"]["mode"] for name, one in shown.items()} == dict.fromkeys(
+        ("web", "job", "spy"), "REGISTRY_ONLY"
+    )
+    assert all(one["spec"]["exportTo"] == ["."] for one in found["ServiceEntry"])
+
+
+def test_without_a_need_outside_a_namespace_stays_as_the_cluster_has_it() -> None:
+    assert all("outboundTrafficPolicy" not in one["spec"] for one in kinds(node())["Sidecar"])
+
+
+@pytest.mark.parametrize(
+    ("address", "resolution", "protocol"),
+    [
+        ("https://api.example.com", "DNS", "TLS"),
+        ("https://*.example.com", "DYNAMIC_DNS", "TLS"),
+        ("http://api.example.com", "DNS", "HTTP"),
+        ("tcp://db.example.com:5432", "DNS", "TCP"),
+        ("tcp://10.0.0.5:5432", "STATIC", "TCP"),
+        ("https://10.0.0.5", "STATIC", "TCP"),
+    ],
+)
+def test_each_kind_of_address_is_found_in_its_way(address: str, resolution: str, protocol: str) -> None:
+    found = kinds(outside(("web", address)))
+    [entry] = found["ServiceEntry"]
+    assert (entry["spec"]["resolution"], entry["spec"]["ports"][0]["protocol"]) == (resolution, protocol)
+    assert ("VirtualService" in found) == (protocol == "TLS" and resolution == "DNS"), "the name is looked at"
+
+
+@pytest.mark.parametrize(
+    ("needs", "refused"),
+    [
+        ([("web", "https://a.example"), ("api", "https://a.example")], []),
+        ([("web", "https://a.example"), ("api", "https://a.example:8443")], ["web", "api"]),
+        ([("web", "https://a.example"), ("web", "https://a.example:8443")], []),
+        ([("web", "tcp://a.example:1"), ("web", "tcp://b.example:1")], ["web", "web"]),
+        ([("web", "tcp://a.example:1"), ("api", "tcp://b.example:1")], []),
+        ([("web", "tcp://10.0.0.1:1"), ("web", "tcp://10.0.0.2:1")], []),
+        ([("web", "tcp://localhost:5432"), ("api", "https://a.example")], ["web"]),
+    ],
+)
+def test_what_istio_cannot_tell_apart_outside_is_refused(needs: list[tuple[str, str]], refused: list[str]) -> None:
+    assert [gap.service for gap in istio.gaps(outside(*needs))] == refused
+    assert {gap.key for gap in istio.gaps(outside(*needs))} <= {"needs"}

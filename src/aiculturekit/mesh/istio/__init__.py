@@ -16,6 +16,7 @@ from aiculturekit.mesh.istio import (
     gateways,
     installations,
     limits,
+    outside,
     peers,
     permissions,
     routes,
@@ -39,6 +40,7 @@ def render(node: Node, *, place: Place) -> list[Manifest]:
         *permissions.rendered(node, place),
         *tokens.rendered(node, place),
         *checks.rendered(node, place),
+        *outside.rendered(node, place),
         *sidecars.rendered(node, place),
         *filters.rendered(node, place),
         *limits.rendered(node, place),
@@ -56,6 +58,7 @@ def _gaps(node: Node) -> Iterator[Gap]:
         yield from found.of(service)
         yield from tokens.gaps(service)
         yield from checks.gaps(service)
+    yield from outside.gaps(node)
 
 
 RENDERER = Renderer(render=render, gaps=gaps, unsaid=frozenset({"protocol http2"}))
