@@ -10,6 +10,8 @@ from typing import Any, Literal, Protocol, runtime_checkable
 from aiculturekit.resources.tools import Tool
 
 Verb = Literal["read", "write", "admin"]
+VERBS: tuple[Verb, ...] = ("read", "write", "admin")
+"""Each may do what those before it may."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -74,4 +76,13 @@ class Saving(Server, Protocol):
     async def save(self, ground: Ground, into: Path) -> None:
         """All of `ground.folder` as it is now, in the folder `into`, which is empty and belongs to `ground.uid`: what the server
         can be started on. Raises Failed."""
+        ...
+
+
+@runtime_checkable
+class Several(Protocol):
+    """One that has parts with addresses of their own (the databases of a server): a workload is given NAME_PART_URL for each."""
+
+    def further_urls(self, ground: Ground, credential: Credential, *, host: str, port: int) -> Mapping[str, str]:
+        """Part -> what a client is given, without the part that `url` names. Pure."""
         ...

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from aiculturekit.resources.servers import Credential, Verb
+from aiculturekit.resources.servers import VERBS, Credential, Verb
 from aiculturekit.state import credentials as rows
 from aiculturekit.state.databases import Database
 
@@ -27,7 +27,7 @@ class Credentials:
 
     async def ensure(self, app: str, resource: str, users: Users) -> list[Credential]:
         """All that are valid for these users, oldest first; who has none gets one. What is new is on disk before this returns."""
-        verbs = dict(users)
+        verbs = strongest(users)
         for workload in verbs.keys() - {row.workload for row in self._of(app, resource)}:
             await self.add(app, resource, workload)
         return [_credential(row, verbs[row.workload]) for row in self._of(app, resource) if row.workload in verbs]
@@ -61,6 +61,11 @@ class Credentials:
 
     def _of(self, app: str, resource: str) -> list[rows.Credential]:
         return [row for row in self._held if (row.app, row.resource) == (app, resource)]
+
+
+def strongest(users: Users) -> dict[str, Verb]:
+    """Workload -> the most that any document in force lets it do: while its verb changes, the process before still needs the other."""
+    return dict(sorted(users, key=lambda user: VERBS.index(user[1])))
 
 
 def _credential(row: rows.Credential, verb: Verb) -> Credential:

@@ -6,9 +6,11 @@ no document in force needs it any more.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import os
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -21,7 +23,7 @@ from aiculturekit.locator import Locator
 from aiculturekit.plan.documents import Document
 from aiculturekit.resources import places, tools
 from aiculturekit.resources.kinds import BACKENDS
-from aiculturekit.resources.servers import Ground, Launch, Server, Verb
+from aiculturekit.resources.servers import Ground, Launch, Server, Several, Verb
 from aiculturekit.targets import nodes
 from aiculturekit.targets.local import data
 from aiculturekit.targets.local.credentials import Credentials
@@ -32,12 +34,14 @@ Documents = Mapping[tuple[str, str], Document]
 
 
 class Stores:
-    """`settled` remembers who may use each running server, so that nothing is asked twice."""
+    """`settled` remembers who may use each running server, so that nothing is asked twice; `turns` has a lock for each, since two that
+    change a server's roles at once disturb each other."""
 
     def __init__(self, *, home: Path, engine: Engine, credentials: Credentials) -> None:
         self._home, self._engine, self._credentials = home, engine, credentials
         self._uid = places.server_uid()
         self._settled: dict[tuple[str, str], Users] = {}
+        self._turns: defaultdict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def open(self) -> None:
         await self._credentials.open()
@@ -65,33 +69,41 @@ class Stores:
         """Credentials as the documents in force need them; nothing happens where they are."""
         for document in documents:
             if document.kind == "server":
-                users = declared_users(document) | needed_users(documents, document.name)
-                if self._settled.get((app, document.name)) != users:
-                    server = backend(document)
-                    await self._settle(server, await self.ground(app, document), users)
+                await self._admit(app, document, declared_users(document) | needed_users(documents, document.name))
+
+    async def _admit(self, app: str, document: Document, users: Users) -> None:
+        if self._settled.get((app, document.name)) != users:
+            server = backend(document)
+            await self._settle(server, await self.ground(app, document), users)
 
     def urls(self, app: str, workload: Document, *, documents: Documents, ports: Mapping[str, int]) -> dict[str, str]:
         """Resource needed -> what the workload is given; a server is reached through the workload's own door."""
         name = workload.name.partition("/")[0]
-        found = {}
+        found: dict[str, str] = {}
         for need in workload.body["needs"]:
             if need["kind"] == "resources":
                 server = documents.get(("server", need["name"]))
-                found[need["name"]] = (
-                    self._url(app, server, name, need["verb"], ports[nodes.outbound(app, name, need["name"])])
+                found = (
+                    self._urls(app, server, name, need["verb"], ports[nodes.outbound(app, name, need["name"])])
                     if server
-                    else data.url(self._home, app, documents["resource", need["name"]])
-                )
+                    else {need["name"]: data.url(self._home, app, documents["resource", need["name"]])}
+                ) | found
         return found
 
-    def _url(self, app: str, document: Document, workload: str, verb: Verb, port: int) -> str:
-        """Empty while there is no credential: nobody was admitted yet."""
+    def _urls(self, app: str, document: Document, workload: str, verb: Verb, port: int) -> dict[str, str]:
+        """Empty texts while there is no credential: nobody was admitted yet."""
         credential = self._credentials.newest(app, document.name, workload, verb=verb)
         if credential is None:
-            return ""
+            return {document.name: ""}
         folder = places.folder(self._home, app, document.name)
         ground = Ground(app, document.name, document.body, folder, Path(), Path(), self._uid)
-        return backend(document).url(ground, credential, host="127.0.0.1", port=port)
+        server = backend(document)
+        further = (
+            server.further_urls(ground, credential, host="127.0.0.1", port=port) if isinstance(server, Several) else {}
+        )
+        return {document.name: server.url(ground, credential, host="127.0.0.1", port=port)} | {
+            f"{document.name}-{part}": url for part, url in further.items()
+        }
 
     def is_running(self, app: str, name: str) -> bool:
         status = self._engine.status(_key(app, name))
@@ -113,9 +125,10 @@ class Stores:
         return Ground(app, document.name, document.body, folder, sockets, programs, self._uid)
 
     async def _settle(self, server: Server, ground: Ground, users: Users) -> None:
-        valid = await self._credentials.ensure(ground.app, ground.name, users)
-        await server.settle(ground, valid)
-        self._settled[ground.app, ground.name] = users
+        async with self._turns[ground.app, ground.name]:
+            valid = await self._credentials.ensure(ground.app, ground.name, users)
+            await server.settle(ground, valid)
+            self._settled[ground.app, ground.name] = users
 
 
 def backend(document: Document) -> Server:

