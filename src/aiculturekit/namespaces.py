@@ -24,6 +24,8 @@ from aiculturekit.language import say
 T = TypeVar("T")
 
 _NEW_MOUNTS, _NEW_NETWORK = 0x00020000, 0x40000000
+_FILES = 0x00000200
+"""CLONE_FS: root, working directory and umask."""
 _READ_ONLY, _REMOUNT = 0x1, 0x20
 _BIND, _RECURSIVE, _SLAVE = 0x1000, 0x4000, 0x80000
 _DETACH = 2
@@ -95,6 +97,24 @@ def confined(path: Path, call: Callable[[], T], *, files: Mapping[str, Path]) ->
     def work() -> T:
         _enter(path)
         _furnish(files, but_not=path.parent)
+        _leave_rights()
+        return call()
+
+    return _on_a_thread(work)
+
+
+def visited(pid: int, call: Callable[[], T]) -> T:
+    """The same for where a process lives: its network, its view of the files, and no more rights than it has. Raises OSError."""
+
+    def work() -> T:
+        doors = [os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC) for kind in ("net", "mnt")]
+        try:
+            _check(_library().unshare(_FILES))  # one that shares its directory with other threads may not move
+            for door in doors:
+                _check(_library().setns(door, 0))
+        finally:
+            for door in doors:
+                os.close(door)
         _leave_rights()
         return call()
 

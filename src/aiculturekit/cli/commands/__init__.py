@@ -18,6 +18,7 @@ from aiculturekit.cli.commands import (
     servers,
     shifts,
     snapshots,
+    visits,
 )
 from aiculturekit.language import say
 
@@ -32,7 +33,7 @@ def application() -> Any:
         rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    for module in (lives, files, deliveries, renders, looks, shifts, doctors):
+    for module in (lives, files, deliveries, renders, looks, shifts, visits, doctors):
         for command in module.commands():
             name = command.__name__.rstrip("_").replace("_", "-")
             app.command(name, help=module.HELP[name]())(command)
