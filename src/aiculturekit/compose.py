@@ -10,7 +10,8 @@ import os
 import secrets
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +37,13 @@ from aiculturekit.engine import rooms as engine_rooms
 from aiculturekit.engine.rooms import Rooms
 from aiculturekit.engine.schedules import Scheduler
 from aiculturekit.engine.supervisor import Engine
-from aiculturekit.engine.workloads import Event
+from aiculturekit.engine.workloads import Event, Key, Serving
 from aiculturekit.errors import UsageError
 from aiculturekit.language import say
 from aiculturekit.locator import Locator
 from aiculturekit.mesh import identities, tracings
 from aiculturekit.mesh.meshes import Mesh
-from aiculturekit.mesh.nodes import Gateway, Realm, Tracing
+from aiculturekit.mesh.nodes import Gateway, Realm, Replica, Tracing
 from aiculturekit.mesh.rotations import DAY, Lives
 from aiculturekit.spec import units
 from aiculturekit.state import replicas, settings
@@ -171,7 +172,7 @@ async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) ->
         home=given.home,
         node=node,
         ledger=Ledger(database),
-        publish=lambda key, listed: mesh.publish(key.app, key.name, version=key.version, ports=listed),
+        publish=partial(_publish, mesh),
         on_event=late.engine_event,
         rooms=rooms,
         held=lambda: {*ports.held.values()},
@@ -292,6 +293,11 @@ class _Late:
     async def operation_end(self, operation: Operation) -> None:
         if self.feeds is not None:
             await self.feeds.on_operation(operation)
+
+
+async def _publish(mesh: Mesh, key: Key, serving: Iterable[Serving]) -> None:
+    listed = [Replica(one.port, one.zone, one.rank, one.is_ready) for one in serving]
+    await mesh.publish(key.app, key.name, version=key.version, ports=listed)
 
 
 async def _follow_refusals(mesh: Mesh, feeds: Feeds) -> None:

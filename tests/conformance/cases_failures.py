@@ -266,3 +266,42 @@ async def a_route_has_its_own_copy(stage: Stage) -> None:
 
 async def _true(value: object) -> bool:
     return bool(value)
+
+
+_SPREAD = "scale: 2\ntraffic: {{zones: [{zones}], breaker: {{consecutive: 3, over: 3s}}, retries: 0}}"
+
+
+@case("traffic.zones", api=_SPREAD.format(zones="eu-west/a, eu-west/b"))
+async def the_first_place_takes_all_until_it_fails_and_again_when_it_is_well(stage: Stage) -> None:
+    await _moves_and_returns(stage)
+
+
+@case("traffic.zones", api=_SPREAD.format(zones="eu-west/a, us-east"))
+async def another_region_takes_over(stage: Stage) -> None:
+    await _moves_and_returns(stage)
+
+
+async def _moves_and_returns(stage: Stage) -> None:
+    for source in ("web", "ingress"):
+        assert await _replicas(stage, source, count=20) == {"v1-1"}
+    for source in ("web", "ingress"):
+        stage.behave("v1-1", status=503)
+        await until(lambda source=source: _all_from(stage, "v1-2", source), what=f"the second place serves {source}")
+        stage.behave("v1-1", status=200)
+        await until(
+            lambda source=source: _all_from(stage, "v1-1", source), what=f"the first place serves {source} again"
+        )
+
+
+async def _all_from(stage: Stage, name: str, source: str) -> bool:
+    return await _replicas(stage, source, count=10) == {name}
+
+
+async def _replicas(stage: Stage, source: str, *, count: int) -> set[str]:
+    return {answer.replica for answer in await stage.many(count, source=source, at_once=1)}
+
+
+@case("traffic.zones", api="scale: 2\ntraffic: {zones: [eu-west/a, eu-west/b], balance: {header: x-user}}")
+async def equal_requests_go_to_the_same_replica_of_the_nearest_place(stage: Stage) -> None:
+    found = {(await stage.ask("/", x_user=str(user))).replica for user in range(20)}
+    assert found == {"v1-1"}

@@ -20,7 +20,7 @@ from aiculturekit.mesh.rendering import Manifest, Place
 from tests.conformance import clients
 from tests.conformance.clients import Door
 from tests.conformance.replicas import Replica
-from tests.conformance.stages import APP, PORTS, Stage, node, until
+from tests.conformance.stages import APP, HERE, PORTS, Stage, node, until, zone
 from tests.servers import istio, kubernetes_stub
 from tests.servers.istio import Workload
 
@@ -35,12 +35,12 @@ _PROTOCOLS = {"http": "HTTP", "http2": "HTTP2", "tcp": "TCP"}
 def workloads(names: Collection[str] = ALL) -> list[Workload]:
     """The gateway, and the pods of these names."""
     ingress, account = PLACE.ingress.split("/")
-    found = [Workload("gateway", ingress, account, GATEWAY, 0, {"istio": "ingressgateway"}, kind="router")]
+    found = [Workload("gateway", ingress, account, GATEWAY, 0, {"istio": "ingressgateway"}, kind="router", zone=HERE)]
     for at, (name, address) in enumerate(ADDRESSES.items()):
         if name not in names:
             continue
         app = "api" if name in PORTS else name
-        found.append(Workload(name, APP, app, address, at + 1, labels(name)))
+        found.append(Workload(name, APP, app, address, at + 1, labels(name), zone=HERE))
     return found
 
 
@@ -151,7 +151,8 @@ def _cluster(node: Node, names: Collection[str]) -> Iterator[Manifest]:
     for name in [name for name in PORTS if name in names]:
         given = labels(name) | {"security.istio.io/tlsMode": "istio"}
         spec = {"address": ADDRESSES[name], "ports": {"main": PORT}, "serviceAccount": "api", "labels": given}
-        yield _networking("WorkloadEntry", name, APP, **spec)
+        place = zone(node, name)
+        yield _networking("WorkloadEntry", name, APP, **spec, **({"locality": place} if place else {}))
 
 
 def _marker(generation: int) -> Iterator[Manifest]:

@@ -13,9 +13,10 @@ from aiculturekit import namespaces
 from aiculturekit.mesh.envoy import egresses
 from aiculturekit.mesh.meshes import Mesh
 from aiculturekit.mesh.nodes import Node
+from aiculturekit.mesh.nodes import Replica as Listening
 from tests.conformance.clients import Door
 from tests.conformance.replicas import Replica
-from tests.conformance.stages import APP, PORTS, Stage, node
+from tests.conformance.stages import APP, PORTS, Stage, node, zone
 
 
 class Ours(Stage):
@@ -32,8 +33,13 @@ class Ours(Stage):
         await self._mesh.apply(self._node)
         versions = {version.name for service in self._node.services for version in service.versions}
         for version in sorted(versions):
-            ports = [port for name, port in PORTS.items() if name.startswith(f"{version}-")]
-            await self._mesh.publish(APP, "api", version=version, ports=ports)
+            standing = [self._replica(name) for name in PORTS if name.startswith(f"{version}-")]
+            await self._mesh.publish(APP, "api", version=version, ports=standing)
+
+    def _replica(self, name: str) -> Listening:
+        [api] = [service for service in self._node.services if service.name == "api"]
+        place = zone(self._node, name)
+        return Listening(PORTS[name], place, api.traffic.zones.index(place) if place else 0)
 
     def _apart(self, given: Node) -> Node:
         """What lies outside is held to the needs of workloads in networks of their own."""

@@ -28,6 +28,8 @@ from tests.conformance.replicas import Replica, Request
 APP = "shop"
 PORTS = {"v1-1": 9001, "v1-2": 9002, "v2-1": 9003}
 """Replica -> its port on the loopback."""
+HERE = "eu-west/a"
+"""Where all callers stand."""
 
 
 STAND_INS = {
@@ -63,6 +65,13 @@ def node(text: str, *, folder: Path) -> Node:
     documents = {APP: resources.documents(given, sources={}, files=files)}
     ports = {name: 20000 + at for at, name in enumerate(nodes.port_names(documents))}
     return nodes.node(documents, ports=ports, ingress_port=8080, stand_ins=STAND_INS)
+
+
+def zone(given: Node, name: str) -> str:
+    """Where a replica stands, spread as the engine does; "" where api names no places."""
+    [api] = [service for service in given.services if service.name == "api"]
+    zones, number = api.traffic.zones, int(name.partition("-")[2])
+    return zones[(number - 1) % len(zones)] if zones else ""
 
 
 class Stage(ABC):

@@ -31,6 +31,7 @@ def test_the_defaults_are_said_too() -> None:
         ("limit", ["500/s", {"requests": 10, "per": "1m", "by": "client"}, {"requests": 1, "by": {"header": "x-key"}}],
          "500/s, 10/m each client, 1/s each header x-key"),
         ("balance", {"header": "x-user"}, "equal header x-user goes to the same replica"),
+        ("zones", ["eu-west/a", "us-east"], "the nearest place whose replicas are well: eu-west/a, us-east"),
         ("sticky", "who", "who came once comes back to the same, by cookie who"),
         ("mirror", "v2", "a copy of 100% goes to v2"),
         ("headers", {"request": {"set": {"x-a": "1"}, "remove": ["x-b"]}, "response": {"add": {"x-c": "2"}}},

@@ -91,7 +91,11 @@ def test_a_tcp_edge_has_the_replicas_of_all_versions_and_its_bytes() -> None:
         f"{edge}.upstream_cx_active": 1,
         f"{edge}.upstream_cx_rx_bytes_total": 5000,
     }
-    counts |= {"in/s/db/v1.membership_total": 2, "in/s/db/v2.membership_total": 1, "in/s/dbx/v1.membership_total": 9}
+    counts |= {
+        "in/s/db/v1.membership_healthy": 2,
+        "in/s/db/v2.membership_healthy": 1,
+        "in/s/dbx/v1.membership_healthy": 9,
+    }
     [found] = told(Sample(2.0, counts, {}), Sample(1.0, {}, {}))
     assert (found.hosts, found.connections, found.received_rate, found.received) == (3, 1, 5000.0, 5000)
 
@@ -108,7 +112,7 @@ def test_an_open_breaker_is_seen_on_either_side_and_what_it_turned_away_is_count
 
 
 def test_a_version_that_is_called_without_a_replica_is_unserved() -> None:
-    ready = {"in/shop/pay/v1.membership_total": 1}
+    ready = {"in/shop/pay/v1.membership_healthy": 1}
     assert told(taken(2.0, total=5), taken(1.0, total=1))[0].unserved
     assert not told(taken(2.0, total=5, **ready), taken(1.0, total=1))[0].unserved
     assert not told(taken(2.0, total=5), taken(1.0, total=5))[0].unserved, "nobody asks for it"
@@ -150,7 +154,7 @@ def test_every_figure_that_is_read_is_kept_by_envoy() -> None:
         for name in figures.READ:
             assert kept.fullmatch(f"cluster.{cluster}.{name}"), name
             assert re.search(figures.PATTERN, f"cluster.{cluster}.{name}"), name
-    for name in ("membership_total", "outlier_detection.ejections_active", "circuit_breakers.default.rq_open"):
+    for name in ("membership_healthy", "outlier_detection.ejections_active", "circuit_breakers.default.rq_open"):
         assert kept.fullmatch(f"cluster.in/shop/pay/v1.{name}"), name
     assert kept.fullmatch("vhost.need/shop/gw/pay.vcluster.other.upstream_rq_total")
 

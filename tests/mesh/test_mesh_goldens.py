@@ -12,7 +12,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from aiculturekit.mesh import envoy
-from aiculturekit.mesh.nodes import Caller, Egress, Entry, Node, Service, Tracing
+from aiculturekit.mesh.nodes import Caller, Egress, Entry, Node, Replica, Service, Tracing
 
 FOLDER = Path(__file__).parent / "goldens"
 GOLDENS = sorted(FOLDER.glob("*.json"))
@@ -33,8 +33,12 @@ def service(record: dict[str, Any]) -> Service:
     return TypeAdapter(Service).validate_python(record)
 
 
+def replica(record: Any) -> Any:
+    return Replica(**record) if isinstance(record, dict) else record
+
+
 def compiled(golden: dict[str, Any]) -> dict[str, Any]:
-    ports = {tuple(name.split("/")): tuple(listed) for name, listed in golden.get("ports", {}).items()}
+    ports = {tuple(name.split("/")): tuple(map(replica, listed)) for name, listed in golden.get("ports", {}).items()}
     files = envoy.compile(node(golden["node"]), folder=Path("/m"), admin=Path("/m/admin.sock"), ports=ports)  # type: ignore[arg-type]
     return {name: document for name, document in sorted(files.items()) if name.startswith(tuple(golden["shown"]))}
 

@@ -147,7 +147,7 @@ VALUES: dict[type, set[str]] = {
     Version: {"name", "port", "weight", "match", "namespace"},  # a place on this machine, as the port is
     Caller: {"app", "name", "proxy", "needs", "remotes", "namespace"},
     Traffic: {
-        "timeout", "retries", "breaker", "limit", "balance", "sticky", "mirror", "fault", "headers", "cors", "compress", "max_body",
+        "timeout", "retries", "breaker", "limit", "balance", "zones", "sticky", "mirror", "fault", "headers", "cors", "compress", "max_body",
         "routes",
     },
     Route: {"match", "redirect", "rewrite", "version", "timeout", "retries", "limit", "mirror", "fault", "headers"},

@@ -220,7 +220,8 @@ def _kubeconfig(port: int) -> dict[str, Any]:
 
 @dataclasses.dataclass(frozen=True)
 class Workload:
-    """A pod, as far as Istio sees it. `number` tells its admin and status ports from the others'; `kind` is sidecar or router."""
+    """A pod, as far as Istio sees it. `number` tells its admin and status ports from the others'; `kind` is sidecar or router;
+    `zone` is where it stands, as region/zone."""
 
     name: str
     namespace: str
@@ -229,6 +230,7 @@ class Workload:
     number: int
     labels: Mapping[str, str]
     kind: str = "sidecar"
+    zone: str = ""
 
     @property
     def admin(self) -> int:
@@ -263,6 +265,7 @@ class Workload:
 
     def bootstrap(self) -> dict[str, Any]:
         where = f"{self.namespace}.svc.cluster.local"
+        place = dict(zip(("region", "zone"), self.zone.split("/"), strict=False)) if self.zone else {}
         metadata = {
             "NAMESPACE": self.namespace,
             "CLUSTER_ID": "local",
@@ -277,6 +280,7 @@ class Workload:
                 "id": f"{self.kind}~{self.address}~{self.name}-0.{self.namespace}~{where}",
                 "cluster": f"{self.name}.{self.namespace}",
                 "metadata": metadata,
+                **({"locality": place} if place else {}),
             },
             "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": self.admin}}},
             "dynamic_resources": _ADS,

@@ -393,3 +393,34 @@ def test_every_key_is_described_in_chinese_too() -> None:
         return found + [name for one in inner if one not in seen and one is not None for name in missing(one)]
 
     assert missing(File) == []
+
+
+SPREAD = "app: a\nservices:\n  web:\n    run: x\n    scale: {scale}\n    traffic: {{zones: {zones}}}\n"
+
+
+def test_places_are_a_region_or_a_zone_within_one() -> None:
+    app = parsed(SPREAD.format(scale="2..4", zones="[eu-west/a, eu-west/b, us-east]"))
+    assert app.services["web"].traffic.zones == ("eu-west/a", "eu-west/b", "us-east")
+    assert parsed(SPREAD.format(scale=1, zones="eu-west")).services["web"].traffic.zones == ("eu-west",)
+
+
+@pytest.mark.parametrize(
+    ("zones", "word"),
+    [
+        ("[eu-west/a/rack]", "is not a place"),
+        ("['*']", "is not a place"),
+        ("[/a]", "is not a place"),
+        ("[a, b, a]", "twice"),
+        ("[eu-west/a, eu-west]", "overlap"),
+        ("[a, b, c, d, e, f, g, h, i]", "8"),
+        ("[a, b, c]", "3 places, but at most 2 replicas"),
+    ],
+)
+def test_places_that_mean_nothing_are_refused_with_their_line(zones: str, word: str) -> None:
+    [(line, path, message, _)] = problems(SPREAD.format(scale=2, zones=zones))
+    assert line == 6 and path.startswith("services.web.traffic.zones") and word in message
+
+
+def test_a_tcp_service_may_name_places_too() -> None:
+    text = SPREAD.format(scale=2, zones="[a, b]").replace("    run: x\n", "    run: x\n    protocol: tcp\n")
+    assert parsed(text).services["web"].traffic.zones == ("a", "b")

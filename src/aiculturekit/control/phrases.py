@@ -127,6 +127,10 @@ def _balance(value: Body) -> str:
     return say("equal {what} goes to the same replica", what=what)
 
 
+def _zones(value: list[str]) -> str:
+    return say("the nearest place whose replicas are well: {zones}", zones=", ".join(value))
+
+
 def _edits(value: Body) -> str:
     names = [
         f"{sign}{name}"
@@ -155,6 +159,7 @@ _PHRASES: Mapping[str, Callable[[Any], str]] = {
     "breaker": _breaker,
     "limit": _limits,
     "balance": _balance,
+    "zones": _zones,
     "sticky": lambda value: say("who came once comes back to the same, by cookie {name}", name=value["cookie"]),
     "mirror": _mirror,
     "headers": _edits,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from aiculturekit import __version__
-from aiculturekit.control import graphs, phrases, times
+from aiculturekit.control import graphs, phrases, places, times
 from aiculturekit.control.observations import Observations
 from aiculturekit.control.operations import Operations
 from aiculturekit.engine.logs import Record, read
@@ -207,6 +207,7 @@ class Views:
             "limits": body["limits"],
             "schedule": body.get("schedule"),
             "instances": [i for row in rows for i in self._instances(app, name, row["version"])],
+            "places": [p for row in rows for p in places.rows(self._engine.status(Key(app, name, row["version"])))],
             "releases": [release for release in history if _touches(release, name)],
         }
 

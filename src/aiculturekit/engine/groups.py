@@ -11,16 +11,17 @@ import itertools
 import re
 import secrets
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal
 
 from aiculturekit.engine import logs
 from aiculturekit.engine.replicas import Replica, Surroundings
-from aiculturekit.engine.workloads import Event, Instance, Key, State, Status, Workload
+from aiculturekit.engine.workloads import Event, Instance, Key, Serving, State, Status, Workload
 from aiculturekit.errors import NeverReady
 from aiculturekit.language import say
 
-Publish = Callable[[Key, tuple[int, ...]], Awaitable[None]]
+Publish = Callable[[Key, tuple[Serving, ...]], Awaitable[None]]
 Progress = Callable[[str], None]
 DRAIN = 0.4
 """Seconds between taking a replica out of the data plane and asking it to stop: time for what is in flight."""
@@ -76,8 +77,8 @@ class Group:
         fallback: State = "ready" if self.wanted.replicas == 0 else "pending"
         return next((state for state in _WORST if state in states), fallback)
 
-    def adopt(self, workload: Workload, record: dict) -> None:  # type: ignore[type-arg]
-        replica = self._new(workload, identifier=record["id"])
+    def adopt(self, workload: Workload, record: dict, *, zone: str) -> None:  # type: ignore[type-arg]
+        replica = self._new(workload, identifier=record["id"], zone=zone)
         replica.adopt(record)
 
     async def apply(self, workload: Workload, *, progress: Progress | None = None) -> None:
@@ -126,10 +127,10 @@ class Group:
             await asyncio.gather(*(replica.stop() for replica in list(self.replicas)))
 
     async def publish(self) -> None:
-        """Tell the data plane the ports of all replicas that may get requests now."""
+        """Tell the data plane where the replicas are that may get requests now."""
         async with self._publishing:
-            ports = tuple(r.port for r in self.replicas if r.is_promoted and r.is_ready and r.port is not None)
-            await self._publish(self.key, ports)
+            serving = tuple(one for replica in self.replicas if (one := _serving(replica)))
+            await self._publish(self.key, serving)
 
     async def _replace(self, workload: Workload, *, tell: Progress) -> None:
         """The old revision ends before the new one starts; when that never becomes ready the old one is started again."""
@@ -220,9 +221,10 @@ class Group:
                 hint=walled(tail) if self._around.room(self.key) else "",
             )
 
-    def _new(self, workload: Workload, *, identifier: str | None = None) -> Replica:
+    def _new(self, workload: Workload, *, identifier: str | None = None, zone: str | None = None) -> Replica:
         name = identifier or f"{self.key.name}-{self.key.version}-{secrets.token_hex(4)}"
-        replica = Replica(workload, identifier=name, around=self._around, on_change=self._changed)
+        zone = _emptiest(workload, self.replicas) if zone is None else zone
+        replica = Replica(workload, identifier=name, zone=zone, around=self._around, on_change=self._changed)
         self.replicas.append(replica)
         return replica
 
@@ -242,6 +244,20 @@ class Group:
 
     def _tell(self, replica: Replica, kind: str, message: str, level: Literal["info", "warning", "error"]) -> None:
         self._on_event(Event(time.time(), self.key, kind, message, level, replica.id))
+
+
+def _emptiest(workload: Workload, replicas: Sequence[Replica]) -> str:
+    """The place with the fewest replicas of this revision, the first of equals; "" where it names none."""
+    taken = Counter(replica.zone for replica in replicas if replica.workload.revision == workload.revision)
+    return min(workload.zones, key=lambda zone: taken[zone], default="")
+
+
+def _serving(replica: Replica) -> Serving | None:
+    """What the data plane must know of it; None for nothing."""
+    zone, zones = replica.zone, replica.workload.zones
+    if not replica.is_promoted or replica.port is None or not (replica.is_ready or zone):
+        return None
+    return Serving(replica.port, zone, zones.index(zone) if zone in zones else len(zones), replica.is_ready)
 
 
 def _never_ready(around: Surroundings, replica: Replica) -> NeverReady:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psutil
 
-TOKEN, NODE = "AIC_REPLICA", "AIC_NODE"  # names of variables
+TOKEN, NODE, ZONE = "AIC_REPLICA", "AIC_NODE", "AIC_ZONE"  # names of variables
 IS_LINUX = sys.platform.startswith("linux")
 _POLL = 0.25
 _LOOKS, _LOOK_AGAIN = 100, 0.02

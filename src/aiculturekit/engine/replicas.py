@@ -66,10 +66,11 @@ class Replica:
         workload: Workload,
         *,
         identifier: str,
+        zone: str = "",
         around: Surroundings,
         on_change: Callable[[Replica, str], Awaitable[None]],
     ) -> None:
-        self.workload, self.id = workload, identifier
+        self.workload, self.id, self.zone = workload, identifier, zone
         self.machine = Machine(_terms(workload))
         self.pid: int | None = None
         self.created: float | None = None
@@ -147,6 +148,7 @@ class Replica:
             memory_bytes=self._figures[1] if self.pid is not None else None,
             cpu_seconds=self._figures[2] if self.pid is not None else None,
             last_probe=self._last_probe,
+            zone=self.zone,
         )
 
     async def record(self) -> None:
@@ -243,6 +245,7 @@ class Replica:
     def _environment(self) -> dict[str, str]:
         return {
             **self.workload.environment,
+            **({host.ZONE: self.zone} if self.zone else {}),
             "PORT": str(self.port),
             host.NODE: self._around.node,
             host.TOKEN: self.id,

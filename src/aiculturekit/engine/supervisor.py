@@ -25,7 +25,7 @@ _NOT_REPLICAS = ("envoy",)
 
 
 class Engine:
-    """`node` is this home's mark on its processes. `publish` tells the data plane which ports serve a key, and returns when that
+    """`node` is this home's mark on its processes. `publish` tells the data plane what serves a key, and returns when that
     is in force. No replica gets a port of `held`."""
 
     def __init__(
@@ -47,12 +47,14 @@ class Engine:
     async def start(self) -> None:
         """Adopt what the ledger names and still runs, forget what does not, and kill strays: processes with our mark that no
         record knows."""
-        running = {e.get(host.TOKEN, ""): pid for pid, e in await threads.run(self._marked) if _leads(pid)}
+        leading = [(pid, e) for pid, e in await threads.run(self._marked) if _leads(pid)]
+        running = {e.get(host.TOKEN, ""): pid for pid, e in leading}
+        zones = {pid: e.get(host.ZONE, "") for pid, e in leading}
         for record in await self._around.ledger.all():
             pid = record["pid"]
             is_running = pid is not None and running.get(record["id"]) == pid
             if is_running and host.is_running(pid, since=record["created"]) and self._is_at_home(record):
-                self._adopt(record)
+                self._adopt(record, zone=zones[pid])
             else:
                 await threads.run(host.kill_all, record["id"], pid=None)
                 await self._around.ledger.remove(record["id"])
@@ -138,13 +140,13 @@ class Engine:
     def _group(self, workload: Workload) -> Group:
         return Group(workload, around=self._around, publish=self._publish, on_event=self._on_event)
 
-    def _adopt(self, record: dict[str, Any]) -> None:
+    def _adopt(self, record: dict[str, Any], *, zone: str) -> None:
         workload = from_record(record["workload"])
         group = self._groups.get(workload.key)
         if group is None:
             group = self._groups[workload.key] = self._group(workload)
         self._around.taken.add(record["port"])
-        group.adopt(workload, record)
+        group.adopt(workload, record, zone=zone)
 
     def _is_at_home(self, record: dict[str, Any]) -> bool:
         """Whether the process lives where it would be started now: else the data plane would look for it in vain."""

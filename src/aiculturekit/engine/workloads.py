@@ -48,6 +48,7 @@ class Limits:
 class Workload:
     """One version of one workload, ready to run. `environment` is complete but for PORT, which each replica gets of its own.
 
+    Its replicas are spread over `zones`, the nearest first; each learns its own in AIC_ZONE.
     `revision` is a digest of everything that must restart the processes when it changes; `replicas` and `autoscale` are not
     part of it. `startup` is the seconds a replica may take until its first good probe; `grace` the seconds between SIGTERM
     and SIGKILL. A resource has its data to itself: the process before has ended when the next one starts.
@@ -67,6 +68,18 @@ class Workload:
     limits: Limits = Limits()
     schedule: str | None = None
     release: int = 0
+    zones: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Serving:
+    """A replica as the data plane must know it: where it listens, the place that it stands in, and that place's number in the order of
+    its workload. One that is not ready is told of only where it stands in a place, whose health it is part of."""
+
+    port: int
+    zone: str = ""
+    rank: int = 0
+    is_ready: bool = True
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -86,6 +99,7 @@ class Instance:
     memory_bytes: int | None = None
     cpu_seconds: float | None = None
     last_probe: str = ""
+    zone: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -131,5 +145,6 @@ def from_record(record: Mapping[str, Any]) -> Workload:
             "readiness": Probe(**record["readiness"]),
             "liveness": Probe(**liveness) if liveness else None,
             "limits": Limits(**record["limits"]),
+            "zones": tuple(record.get("zones", ())),
         }
     )

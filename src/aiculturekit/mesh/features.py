@@ -232,6 +232,7 @@ _ROWS: Mapping[str, Node] = {
     "traffic.balance hash cookie": _traffic(balance=Balance("hash", cookie="user")),
     "traffic.balance hash query": _traffic(balance=Balance("hash", query="user")),
     "traffic.balance hash client": _traffic(balance=Balance("hash", client=True)),
+    "traffic.zones": _traffic(zones=("eu-west/a", "eu-west/b", "us-east")),
     "traffic.sticky": _traffic(_TWO, sticky=Sticky("aic-session")),
     "traffic.mirror": _traffic(_TWO, mirror=Mirror("v2")),
     "traffic.mirror.share": _traffic(_TWO, mirror=Mirror("v2", 12.5)),

@@ -17,7 +17,7 @@ PATTERN = (
     r"upstream_rq_(completed|5xx|429|time|retry|timeout|(pending|active)_overflow)"
     r"|upstream_cx_(total|active|connect_fail|overflow|rx_bytes_total|tx_bytes_total)"
     r"|circuit_breakers\.default\.(rq_open|rq_pending_open|cx_open|remaining_rq)"
-    r"|membership_total|outlier_detection\.ejections_active|ssl\.(handshake|connection_error|fail_verify_(error|san)))"
+    r"|membership_healthy|outlier_detection\.ejections_active|ssl\.(handshake|connection_error|fail_verify_(error|san)))"
     r"|server\.uptime|vhost\.(need|proxy)/.*\.vcluster\.(read|other)\.upstream_rq_total)$"
 )
 """The figures that this module reads."""
@@ -154,7 +154,10 @@ def _edge(place: Place, cluster: str, now: Sample, grown: Growth, total: Growth,
     app, _, target, version = place
     p50, p95, p99 = percentiles(grown.bins, [0.5, 0.95, 0.99])
     inner = f"in/{app}/{target}/{version}"
-    hosts = sum(now.counts.get(f"{one}.membership_total", 0) for one in _inners(inner, now))
+    inners = list(_inners(inner, now))
+    ejected = sum(now.counts.get(f"{one}.outlier_detection.ejections_active", 0) for one in inners)
+    # Those that are not ready are known to Envoy too where a service is spread over places.
+    hosts = ejected + sum(now.counts.get(f"{one}.membership_healthy", 0) for one in inners)
     remaining = now.counts.get(f"{inner}.circuit_breakers.default.remaining_rq")
     return Edge(
         *place,
@@ -165,7 +168,7 @@ def _edge(place: Place, cluster: str, now: Sample, grown: Growth, total: Growth,
         p99_ms=p99,
         requests=total.requests,
         errors=total.errors,
-        ejected=now.counts.get(f"{inner}.outlier_detection.ejections_active", 0),
+        ejected=ejected,
         hosts=hosts,
         unserved=hosts == 0 and grown.requests > 0,
         retry_rate=_per(grown.retries, seconds),

@@ -26,7 +26,8 @@ from aiculturekit.mesh import envoy, figures, files, identities, processes, refu
 from aiculturekit.mesh.admins import Admin
 from aiculturekit.mesh.certificates import Certificates
 from aiculturekit.mesh.discoveries import Discovery
-from aiculturekit.mesh.envoy import bootstrap, clusters, documents, listeners, names
+from aiculturekit.mesh.envoy import bootstrap, clusters, documents, endpoints, listeners, names
+from aiculturekit.mesh.envoy.endpoints import Where
 from aiculturekit.mesh.federations import Federation
 from aiculturekit.mesh.nodes import Edge, Node, Refusal
 from aiculturekit.mesh.proxies import Proxy
@@ -88,7 +89,7 @@ class Mesh:
             federation=federation,
         )
         self._on_event = on_event
-        self._ports: dict[tuple[str, str, str], tuple[int, ...]] = {}
+        self._ports: dict[tuple[str, str, str], tuple[Where, ...]] = {}
         self._in_force: set[tuple[str, str, str]] = set()
         self._applying, self._writing = asyncio.Lock(), asyncio.Lock()
         self._sample: figures.Sample | None = None
@@ -150,12 +151,12 @@ class Mesh:
                     self._remember_only(node)
                 self._certificates.forget(but=wanted)
 
-    async def publish(self, app: str, name: str, *, version: str, ports: Iterable[int]) -> None:
-        """These loopback ports serve the version from now on; returns when that is in force. Idempotent. Before the
+    async def publish(self, app: str, name: str, *, version: str, ports: Iterable[Where]) -> None:
+        """These replicas serve the version from now on; returns when that is in force. Idempotent. Before the
         first `apply` that names the version it is only remembered."""
         key = (app, name, version)
         async with self._writing:
-            self._ports[key] = tuple(sorted(set(ports)))
+            self._ports[key] = endpoints.settled(ports)
             with _as_host_trouble(self._folder):
                 try:
                     await self._updates.publish(names.inbound(app, name, version), ports=self._ports[key])

@@ -26,6 +26,17 @@ class Version:
     namespace: str | None = None
 
 
+@dataclasses.dataclass(frozen=True, slots=True, order=True)
+class Replica:
+    """Where a replica listens, and in which `zone` ("" where its service names no places); `rank` is that place's number in the service's
+    order. One that is not ready gets no request, but its place is the less well for it."""
+
+    port: int
+    zone: str = ""
+    rank: int = 0
+    is_ready: bool = True
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Service:
     """A workload that can be called. `callers` are the workloads allowed to (INGRESS among them where it is public); one that stands

@@ -159,13 +159,14 @@ class Route:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Traffic:
-    """How calls to a service are treated. `timeout` None is for ever."""
+    """How calls to a service are treated. `timeout` None is for ever. `zones` are the places of its replicas, the nearest first."""
 
     timeout: float | None = 15.0
     retries: Retries = Retries(attempts=1)
     breaker: Breaker | None = None
     limit: tuple[Limit, ...] = ()
     balance: Balance = Balance()
+    zones: tuple[str, ...] = ()
     sticky: Sticky | None = None
     mirror: Mirror | None = None
     fault: Fault | None = None

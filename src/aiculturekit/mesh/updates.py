@@ -19,6 +19,7 @@ from aiculturekit.mesh import files
 from aiculturekit.mesh.admins import Admin
 from aiculturekit.mesh.envoy import clusters, documents, listeners, names
 from aiculturekit.mesh.envoy.documents import Json
+from aiculturekit.mesh.envoy.endpoints import Where
 from aiculturekit.mesh.envoy.stages import Stage, lagging, parsed, stages
 
 TIMEOUT = 10.0
@@ -91,7 +92,7 @@ class Updates:
         if len(kept) < len(stands):
             files.put(self._folder / names.LISTENERS, files.text(documents.bundle(kept)))
 
-    async def publish(self, cluster: str, *, ports: Iterable[int]) -> None:
+    async def publish(self, cluster: str, *, ports: Iterable[Where]) -> None:
         """Put these replicas behind a cluster. Idempotent. Returns when it is in force, or at once where there is no
         such cluster. Raises TimeoutError, OSError."""
         path = self._folder / names.CLUSTERS

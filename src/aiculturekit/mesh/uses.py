@@ -65,6 +65,8 @@ def _of_service(service: Service) -> Found:
     yield from _of_breaker(traffic.breaker)
     yield from _of_limits("traffic", traffic.limit)
     yield from _of_balance(traffic.balance)
+    if traffic.zones:
+        yield "traffic.zones", "traffic.zones", traffic.zones
     if traffic.sticky:
         yield "traffic.sticky", "traffic.sticky", traffic.sticky
     yield from _of_mirror("traffic", traffic.mirror)

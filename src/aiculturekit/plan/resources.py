@@ -108,6 +108,7 @@ def _workload(service: Service, version: Version, sources: Mapping[str, str]) ->
             "rps": service.scale.rps,
             "cpu": service.scale.cpu,
         },
+        **({"zones": list(service.traffic.zones)} if service.traffic.zones else {}),
     }
 
 

@@ -47,12 +47,14 @@ app: shop
 services:
   orders:
     run: python orders.py
+    scale: 2
     traffic:
       timeout: 2s                      # for the whole answer
       retries: 2                       # or {attempts: 2, per_try: 500ms, budget: 20%}
       breaker: {errors: 50%, over: 10s}
       limit: 500/s                     # or [{requests: 10, per: 1s, by: client}, ...]
       balance: round-robin             # or {header: x-user}: equal ones to the same replica
+      zones: [eu-west/a, eu-west/b]    # where its replicas stand, the nearest first
       routes:                          # the first that fits
         - match: {path: /old}
           redirect: /new

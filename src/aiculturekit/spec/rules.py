@@ -26,6 +26,7 @@ def findings(name: str, service: Service, *, directory: Path) -> Iterator[Findin
     yield from _targets(place, service)
     yield from _contradictions(place, service)
     yield from _of_http_only(place, service)
+    yield from _empty_zones(place, service)
     yield from _claims(place, service)
     yield from _of_public_only(place, service)
     yield from _key_sets((*place, "access", "jwt"), service.access, directory)
@@ -98,7 +99,7 @@ def _is_unclear(one: PathPattern | None, other: PathPattern | None) -> bool:
 def _of_http_only(place: KeyPath, service: Service) -> Iterator[Finding]:
     if service.protocol != "tcp":
         return
-    for key in service.traffic.model_fields_set - {"breaker"}:
+    for key in service.traffic.model_fields_set - {"breaker", "zones"}:
         yield (
             (*place, "traffic", key),
             say("a tcp service has no {key}: the mesh sees bytes, not requests", key=key),
@@ -108,6 +109,19 @@ def _of_http_only(place: KeyPath, service: Service) -> Iterator[Finding]:
         if detail.match:
             message = say("a tcp service has no {key}: the mesh sees bytes, not requests", key="match")
             yield (*place, "versions", version, "match"), message, say("use weights alone")
+
+
+def _empty_zones(place: KeyPath, service: Service) -> Iterator[Finding]:
+    """A place in which nothing can ever stand takes over for nobody."""
+    zones = service.traffic.zones
+    if len(zones) > service.scale.max:
+        yield (
+            (*place, "traffic", "zones"),
+            say(
+                "{count} places, but at most {most} replicas: some stay empty", count=len(zones), most=service.scale.max
+            ),
+            say("set scale: {count} or more, or name fewer places", count=len(zones)),
+        )
 
 
 def _claims(place: KeyPath, service: Service) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
 from aiculturekit.spec.fields import Duration, Part, Percent, Prefix, Size, Text, listed
 
@@ -17,6 +17,8 @@ CONDITIONS = (
 )  # fmt: skip
 """What may be tried again, in Envoy's words (x-envoy-retry-on and x-envoy-retry-grpc-on)."""
 _STATUS = re.compile(r"[45]\d\d")
+_NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
+_ZONE = re.compile(f"{_NAME}(/{_NAME})?")
 Method = Annotated[str, Field(pattern="^[A-Z]{3,16}$")]
 Status = Annotated[int, Field(ge=200, le=599)]
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
@@ -233,6 +235,23 @@ class Balance(Part):
         return self
 
 
+def _zones(value: tuple[str, ...]) -> tuple[str, ...]:
+    """Places that do not overlap: a region, or region/zone."""
+    for at, zone in enumerate(value):
+        if not _ZONE.fullmatch(zone):
+            raise ValueError(f"{zone[:60]!r} is not a place; write a region, or region/zone: eu-west/a")
+        for other in value[:at]:
+            if zone == other:
+                raise ValueError(f"{zone} is named twice")
+            if zone.startswith(f"{other}/") or other.startswith(f"{zone}/"):
+                raise ValueError(f"{zone} and {other} overlap; name the region or its zones, not both")
+    return value
+
+
+Zones = Annotated[tuple[str, ...], BeforeValidator(listed), AfterValidator(_zones)]
+"""Places, the nearest first."""
+
+
 class Sticky(Part):
     """Whoever came once comes back to the same version and replica. `sticky: NAME` names the cookie."""
 
@@ -337,6 +356,12 @@ class Traffic(Part):
     balance: Annotated[
         Balance, BeforeValidator(_balance), WithJsonSchema({"type": ["string", "object"], "examples": ["round-robin"]})
     ] = Field(Balance(), description="Which replica gets a request.")
+    zones: Zones = Field(
+        (),
+        max_length=8,
+        description="Places over which its replicas are spread, the nearest first (eu-west/a, or a region): a call goes to the "
+        "first whose replicas are well.",
+    )
     sticky: Annotated[Sticky | None, short("cookie")] = Field(None, description="Who came once comes back to the same.")
     mirror: Annotated[Mirror | None, short("version")] = Field(None, description="Where a copy goes.")
     fault: Fault | None = Field(None, description="Failures made on purpose.")

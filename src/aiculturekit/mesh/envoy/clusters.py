@@ -10,8 +10,9 @@ from typing import Any
 from aiculturekit.mesh import identities
 from aiculturekit.mesh.envoy import capacities, documents, egresses, endpoints, names, outside, secrets, tracers
 from aiculturekit.mesh.envoy.documents import Json
+from aiculturekit.mesh.envoy.endpoints import Where
 from aiculturekit.mesh.nodes import INGRESS, Caller, Node, Service, Version
-from aiculturekit.mesh.rules import Breaker
+from aiculturekit.mesh.rules import Traffic
 
 REPLICA_IDLE = 1.5
 """Seconds before an unused connection to a replica is closed: sooner than any usual server does (gunicorn 2 s,
@@ -23,8 +24,8 @@ _VOLUME = 5
 """Answers within a window below which a breaker does not judge."""
 
 
-Ports = Mapping[tuple[str, str, str], tuple[int, ...]]
-"""(app, service, version) -> the loopback ports of the replicas that are ready."""
+Ports = Mapping[tuple[str, str, str], tuple[Where, ...]]
+"""(app, service, version) -> its replicas."""
 
 
 def compiled(node: Node, *, ports: Ports, authorities: str = "") -> list[Json]:
@@ -41,19 +42,19 @@ def compiled(node: Node, *, ports: Ports, authorities: str = "") -> list[Json]:
     return sorted(found, key=lambda cluster: str(cluster["name"]))
 
 
-def published(clusters: Iterable[Json], name: str, *, ports: Iterable[int]) -> list[Json]:
+def published(clusters: Iterable[Json], name: str, *, ports: Iterable[Where]) -> list[Json]:
     """The clusters with other replicas behind one of them; unchanged where there is none of this name."""
     assignment = endpoints.of(name, ports)
     return [one | {"load_assignment": assignment} if one["name"] == name else one for one in clusters]
 
 
-def replicas(clusters: Iterable[Json]) -> dict[tuple[str, str, str], tuple[int, ...]]:
+def replicas(clusters: Iterable[Json]) -> dict[tuple[str, str, str], tuple[Where, ...]]:
     """The Ports that clusters were compiled with."""
-    found: dict[tuple[str, str, str], tuple[int, ...]] = {}
+    found: dict[tuple[str, str, str], tuple[Where, ...]] = {}
     for cluster in clusters:
         if cluster["name"].startswith("in/"):
             _, app, service, version = cluster["name"].split("/")
-            found[app, service, version] = endpoints.ports(cluster["load_assignment"])
+            found[app, service, version] = endpoints.replicas(cluster["load_assignment"])
     return found
 
 
@@ -114,13 +115,13 @@ def _is_address(host: str) -> bool:
     return True
 
 
-def _replicas(service: Service, version: Version, *, ports: Iterable[int]) -> Json:
+def _replicas(service: Service, version: Version, *, ports: Iterable[Where]) -> Json:
     name = names.inbound(service.app, service.name, version.name)
     return {
         **_cluster(name, endpoints.of(name, ports), **capacities.replicas(service)),
         **capacities.choice(service.traffic.balance),
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
-        "outlier_detection": _ejection(service.traffic.breaker),
+        "outlier_detection": _ejection(service.traffic),
         **_from(version.namespace),
         **_speaks(service),
     }
@@ -206,9 +207,11 @@ def _http(kind: Json, *, more: Json | None = None, **limits: str) -> Json:
     return {"typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options}}
 
 
-def _ejection(breaker: Breaker | None) -> Json:
+def _ejection(traffic: Traffic) -> Json:
     """Without a breaker: a replica that refuses connections is left out for a second while another one is there (a
-    single one never). With one: also a replica whose answers fail, even the last, which is what opens the circuit."""
+    single one never; with places all of one, so that the next takes over). With one: also a replica whose answers fail, even the
+    last, which is what opens the circuit."""
+    breaker = traffic.breaker
     base = {
         "split_external_local_origin_errors": True,
         "consecutive_local_origin_failure": 3,
@@ -222,7 +225,7 @@ def _ejection(breaker: Breaker | None) -> Json:
             "interval": "1s",
             "base_ejection_time": "1s",
             "max_ejection_time": "5s",
-            "max_ejection_percent": 50,
+            "max_ejection_percent": 100 if traffic.zones else 50,
         }
     window = documents.seconds(max(breaker.over, 0.1))
     found = base | {

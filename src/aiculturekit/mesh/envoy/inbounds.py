@@ -18,9 +18,10 @@ def routes(service: Service, version: Version) -> list[Json]:
     9110, 9.2.2)."""
     action = {"cluster": names.inbound(service.app, service.name, version.name), "timeout": "0s"} | _hash(service)
     found = list(_too_long(service.traffic.max_body))
+    is_spread = bool(service.traffic.zones)
     for headers, settings in _kinds(service.traffic.max_body):
-        found.append(_route([*headers, SAFE], action | _retry(f"{UNSENT},reset")) | settings)
-        found.append(_route(headers, action | _retry(UNSENT)) | settings)
+        found.append(_route([*headers, SAFE], action | _retry(f"{UNSENT},reset", is_spread=is_spread)) | settings)
+        found.append(_route(headers, action | _retry(UNSENT, is_spread=is_spread)) | settings)
     return found
 
 
@@ -33,7 +34,8 @@ def _route(headers: list[Json], action: Json) -> Json:
     return {"match": {"prefix": "/"} | ({"headers": headers} if headers else {}), "route": action}
 
 
-def _retry(words: str) -> Json:
+def _retry(words: str, *, is_spread: bool) -> Json:
+    """Of a service that is spread over places the next try is in the next place: the first one may be gone, all of it."""
     elsewhere = documents.extension(
         "retry_host_predicates.previous_hosts", "extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
     )
@@ -44,8 +46,18 @@ def _retry(words: str) -> Json:
         # A dead replica has the fewest requests under way, so it is drawn again and again: three times out of four with two.
         "host_selection_retry_max_attempts": 32,
         "retry_on": words,
+        **(_elsewhere() if is_spread else {}),
     }
     return {"retry_policy": policy}
+
+
+def _elsewhere() -> Json:
+    other = documents.extension(
+        "retry_priorities.previous_priorities",
+        "extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig",
+        update_frequency=1,
+    )
+    return {"retry_priority": other}
 
 
 def _too_long(limit: int | None) -> Iterator[Json]:

@@ -155,6 +155,7 @@ _ANSWERS: Answers = {
     "traffic.balance hash cookie": _absent,
     "traffic.balance hash query": _absent,
     "traffic.balance hash client": _absent,
+    "traffic.zones": _absent,
     "traffic.sticky": _experimental,
     "traffic.fault delay": _absent,
     "traffic.fault abort": _absent,

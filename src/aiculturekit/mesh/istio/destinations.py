@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 from aiculturekit.mesh.envoy.documents import seconds
 from aiculturekit.mesh.envoy.names import replica_cookie
-from aiculturekit.mesh.istio import names
+from aiculturekit.mesh.istio import localities, names
 from aiculturekit.mesh.istio.matches import Json
 from aiculturekit.mesh.nodes import Node, Service
 from aiculturekit.mesh.rendering import Manifest, Place
-from aiculturekit.mesh.rules import Balance, Breaker
+from aiculturekit.mesh.rules import Balance, Traffic
 
 _SIMPLE = {"least-request": "LEAST_REQUEST", "round-robin": "ROUND_ROBIN", "random": "RANDOM"}
 _BUDGET_FLOOR = 3
@@ -34,8 +34,8 @@ def _policy(service: Service) -> Json:
     traffic = service.traffic
     found: Json = {
         "tls": {"mode": "ISTIO_MUTUAL"},
-        "loadBalancer": _balance(service),
-        "outlierDetection": ejection(traffic.breaker),
+        "loadBalancer": _balance(service) | localities.setting(traffic.zones),
+        "outlierDetection": ejection(traffic),
     }
     if pool := _pool(service):
         found["connectionPool"] = pool
@@ -79,11 +79,14 @@ def _pool(service: Service) -> Json:
     return found
 
 
-def ejection(breaker: Breaker | None) -> Json:
-    """Without a breaker only a replica that refuses connections is left out, for a second, while another one is there."""
+def ejection(traffic: Traffic) -> Json:
+    """Without a breaker only a replica that refuses connections is left out, for a second, while another one is there; with places
+    all of one, so that the next takes over."""
+    breaker = traffic.breaker
     base: Json = {"splitExternalLocalOriginErrors": True, "consecutiveLocalOriginFailures": 3}
     if breaker is None:
-        short = {"interval": "1s", "baseEjectionTime": "1s", "maxEjectionPercent": 50}
+        most = 100 if traffic.zones else 50
+        short = {"interval": "1s", "baseEjectionTime": "1s", "maxEjectionPercent": most}
         return base | short | {"consecutive5xxErrors": 0, "consecutiveGatewayErrors": 0}
     window = seconds(max(breaker.over, 0.1))
     return base | {

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from aiculturekit.language import say
 from aiculturekit.mesh.branches import branches
-from aiculturekit.mesh.istio import matches
+from aiculturekit.mesh.istio import localities, matches
 from aiculturekit.mesh.nodes import Service
 from aiculturekit.mesh.rendering import Gap
 from aiculturekit.mesh.rules import Fault, Match
@@ -20,6 +20,15 @@ def of(service: Service) -> Iterator[Gap]:
                 count=matches.COOKIES,
             )
             yield Gap(service.app, service.name, key, reason)
+    if disorder := localities.unordered(service.traffic.zones):
+        one, other = disorder
+        reason = say(
+            "Istio asks the caller's own place, the rest of its region, one more region, then all others: it has no order of {one} and "
+            "then {other}",
+            one=one,
+            other=other,
+        )
+        yield Gap(service.app, service.name, "traffic.zones", reason)
     for key, fault in _faults(service):
         if fault.delay and fault.abort and fault.share < 100:
             reason = say("Istio draws for a delay and for an abort one by one; write one of them, or a share of 100%")

@@ -135,6 +135,9 @@ _ANSWERS: Answers = {
     "traffic.balance hash cookie": _ewma,
     "traffic.balance hash query": _ewma,
     "traffic.balance hash client": _ewma,
+    "traffic.zones": _never(
+        lambda: say("Linkerd follows the cluster's own topology hints, and knows no order of places")
+    ),
     "traffic.sticky": _ewma,
     "traffic.mirror": _refused,
     "traffic.fault delay": _absent,

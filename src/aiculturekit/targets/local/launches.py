@@ -43,6 +43,7 @@ def workload(
         limits=Limits(**body["limits"]),
         schedule=body.get("schedule"),
         release=release,
+        zones=tuple(body.get("zones", ())),
     )
 
 
