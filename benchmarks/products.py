@@ -31,7 +31,14 @@ class Product:
 
     def aic(self, *words: str, check: bool = True) -> str:
         """Run a command; its standard output."""
-        done = subprocess.run(
+        done = self.run(*words)
+        if check and done.returncode != 0:
+            raise RuntimeError(f"aic {' '.join(words)} ended with {done.returncode}: {done.stdout}{done.stderr}")
+        return done.stdout
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run a command, however it ends."""
+        return subprocess.run(
             [sys.executable, "-m", "aiculturekit", *words],
             env=self._environment,
             capture_output=True,
@@ -39,9 +46,6 @@ class Product:
             timeout=300,
             check=False,
         )
-        if check and done.returncode != 0:
-            raise RuntimeError(f"aic {' '.join(words)} ended with {done.returncode}: {done.stdout}{done.stderr}")
-        return done.stdout
 
     def timed(self, *words: str) -> float:
         """Seconds that a command takes, from the shell's point of view."""

@@ -228,6 +228,7 @@ def _named(file: Path) -> Path:
 def _digests(application: Application) -> dict[str, str]:
     directories = {str(v.directory) for service in application.services.values() for v in service.versions.values()}
     directories |= {str(job.directory) for job in application.jobs.values()}
+    directories |= {str(service.directory) for service in application.services.values() if service.prepares}
     return {directory: sources.digest(Path(directory)) for directory in sorted(directories)}
 
 
@@ -251,7 +252,7 @@ def as_it_was(documents: Sequence[Document], *, sources: Mapping[str, str], stor
 def _document_as_it_was(document: Document, *, recorded: Mapping[str, str], store: Path) -> Document:
     directory = document.body.get("directory", "")
     kept = store / recorded.get(directory, "-")
-    if document.kind not in ("workload", "job") or not kept.is_dir():
+    if document.kind not in ("workload", "job", "migration") or not kept.is_dir():
         return document
     if Path(directory).is_dir() and sources.digest(Path(directory)) == recorded[directory]:
         return document

@@ -79,7 +79,8 @@ def _places(documents: Sequence[Document], split: set[str]) -> dict[str, list[tu
 
 def _calls(documents: Sequence[Document]) -> list[tuple[str, str]]:
     services = [(caller, d.name) for d in documents if d.kind == "access" for caller in d.body["callers"]]
-    return services + [(user, d.name) for d in documents if d.kind == "server" for user, _ in d.body["users"]]
+    users = {(user.partition(".")[0], d.name) for d in documents if d.kind == "server" for user, _ in d.body["users"]}
+    return services + sorted(users)
 
 
 def _edge(source: str, target: str, *, edge: Edge | None, version: str, protocol: str = "") -> dict[str, Any]:

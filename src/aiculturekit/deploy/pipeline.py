@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -82,6 +83,7 @@ class _Run:
     ) -> None:
         self._database, self._target, self._emit = database, target, emit
         self._app, self._operation, self._release = app, operation, release
+        self._said: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
 
     async def through(self, planned: Sequence[Step], *, before: Sequence[Document], first: int = 0) -> None:
         """Perform the steps and record the end; on failure undo to `before` and raise the failure. `first` is the journal
@@ -114,14 +116,27 @@ class _Run:
                 self._app,
                 step=step,
                 release=self._release or 0,
-                progress=lambda name, message: self._emit("progress", {"workload": name, "message": message}),
+                progress=lambda name, message: self._hear(step, name, message),
             )
         except AicError as error:
+            await self._record_output(step, [*getattr(error, "tail", ()), error.message])
             await self._database.run(operations.mark, self._operation, index=at, state="failed", error=error.message)
             self._tell(step, at=at, state="failed")
             raise
+        await self._record_output(step)
         await self._complete(step, at=at)
         self._tell(step, at=at, state="done")
+
+    def _hear(self, step: Step, name: str, message: str) -> None:
+        self._said[step.document.key].append(message)
+        self._emit("progress", {"workload": name, "message": message})
+
+    async def _record_output(self, step: Step, more: Sequence[str] = ()) -> None:
+        """What a migration printed stays with the release."""
+        if said := [*self._said.pop(step.document.key, ()), *more]:
+            kind, name = step.document.key
+            if kind == "migration" and self._release is not None:
+                await self._database.run(releases.tell, self._app, self._release, kind=kind, name=name, output=said)
 
     async def _complete(self, step: Step, *, at: int) -> None:
         gone = step.action == "delete"

@@ -18,7 +18,9 @@ from aiculturekit.plan.documents import Document
 CANARY, PREVIEW = "canary", "preview"
 HEADER = "x-preview"
 """The request header that leads to the new version whatever its weight; its value is the application's name."""
-_COMES_FIRST = ("resource", "access", "workload", "route")
+_COMES_FIRST = ("resource", "server", "access", "workload", "route")
+_REPLACED = ("server", "migration")
+"""What the new code stands on is as the file says from the first step: the data it expects, and who may use it."""
 _NOT_CODE = ("scale", "declared")
 
 Documents = tuple[Document, ...]
@@ -75,6 +77,8 @@ def at(delivery: Delivery, weight: float) -> Documents:
     found = _by_key(delivery.before)
     for document in delivery.wanted:
         if document.kind in _COMES_FIRST and document.key not in found and _is_of_new(document, delivery):
+            found[document.key] = document
+        if document.kind in _REPLACED:
             found[document.key] = document
     new = _by_key(delivery.wanted)
     for move in delivery.moves:

@@ -8,7 +8,16 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-RANKS = {"resource": 0, "server": 1, "access": 1, "workload": 2, "route": 3, "ingress": 4, "job": 5}
+RANKS = {
+    "resource": 0,
+    "server": 1,
+    "access": 1,
+    "migration": 2,
+    "workload": 3,
+    "route": 4,
+    "ingress": 5,
+    "job": 6,
+}
 """kind -> the wave it is created in (lower first); deletions run in the opposite order."""
 
 

@@ -44,9 +44,20 @@ def callers(application: Application, *, service: str) -> tuple[str, ...]:
 
 
 def users(application: Application, *, resource: str) -> list[list[str]]:
-    """[workload, verb] of everybody who needs the resource, sorted."""
-    found = {(g.source, g.verb) for g in grants(application) if (g.kind, g.target) == ("resources", resource)}
+    """[workload, verb] of everybody who needs the resource, sorted; a service's migration is somebody of its own."""
+    mine = [g for g in grants(application) if (g.kind, g.target) == ("resources", resource)]
+    found = {(g.source, g.verb) for g in mine}
+    found |= {
+        (migrating(g.source), "admin")
+        for g in mine
+        if g.source in application.services and application.services[g.source].prepares
+    }
     return [list(pair) for pair in sorted(found)]
+
+
+def migrating(service: str) -> str:
+    """Who the service's migration is: no name in a file has a dot."""
+    return f"{service}.migrate"
 
 
 def operations(application: Application, *, service: str) -> dict[str, list[list[str]]]:

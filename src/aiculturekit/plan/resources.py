@@ -30,6 +30,7 @@ def documents(
             if is_played(resource)
         ),
         *(_access(application, name, service, files) for name, service in application.services.items()),
+        *(_migration(name, service, sources) for name, service in application.services.items() if service.prepares),
         *(
             document
             for name, service in application.services.items()
@@ -125,6 +126,21 @@ def _job(name: str, job: Job, sources: Mapping[str, str]) -> Document:
         "limits": {"cpu": job.resources.cpu, "memory": job.resources.memory},
     }
     return Document("job", name, body)
+
+
+def _migration(name: str, service: Service, sources: Mapping[str, str]) -> Document:
+    """What a service does to its data before it runs: with the service's own needs, but as an administrator of its resources."""
+    needs = [need | {"verb": "admin"} if need["kind"] == "resources" else need for need in _needs(service.needs)]
+    body = {
+        "run": service.migrate.model_dump(mode="json") if service.migrate else None,
+        "seed": service.seed.model_dump(mode="json") if service.seed else None,
+        "directory": str(service.directory),
+        "source": sources.get(str(service.directory), ""),
+        "env": dict(service.env),
+        "needs": needs,
+        "limits": {"cpu": service.resources.cpu, "memory": service.resources.memory},
+    }
+    return Document("migration", name, body)
 
 
 def _route(name: str, service: Service) -> Document:

@@ -113,6 +113,18 @@ ScaleField = Annotated[
 ]
 
 
+class Task(Part):
+    """A command that runs to its end, in the service's directory and with its needs. A plain text is short for `{run: text}`."""
+
+    run: Command = Field(description="Command.")
+    timeout: Duration = Field(600.0, description="Longest time until it must have ended.")
+
+
+TaskField = Annotated[
+    Task | None, short("run"), WithJsonSchema({"type": ["string", "object"], "examples": ["alembic upgrade head"]})
+]
+
+
 class Service(Runnable):
     """A workload that answers requests."""
 
@@ -134,8 +146,15 @@ class Service(Runnable):
     traffic: Traffic = Field(Traffic(), description="How calls to it are treated.")
     access: Access = Field(Access(), description="Who may come in from outside, and how strictly.")
     versions: Mapping[str, Version] = Field(default_factory=dict, description="Several versions side by side.")
-    migrate: Command | None = Field(None, description="Command that runs once a release, before traffic moves.")
-    seed: Command | None = Field(None, description="Command that runs when its data is first created.")
+    migrate: TaskField = Field(
+        None, description="Command that runs once for each content, before traffic moves: {run: ..., timeout: 10m}."
+    )
+    seed: TaskField = Field(None, description="Command that runs once, after the first migration of new data.")
+
+    @property
+    def prepares(self) -> bool:
+        """Whether it does something to its data before it runs."""
+        return self.migrate is not None or self.seed is not None
 
 
 class Job(Runnable):

@@ -85,6 +85,14 @@ def finish(connection: Connection, app: str, number: int, *, state: State, now: 
         raise NotFound(say("{app} has no release {number}", app=app, number=number))
 
 
+def tell(connection: Connection, app: str, number: int, *, kind: str, name: str, output: Sequence[str]) -> None:
+    """What a step printed is kept with it. Nothing happens for a step that the release has not."""
+    mine = [releases.c.app == app, releases.c.number == number]
+    steps = connection.scalar(select(releases.c.steps).where(*mine)) or []
+    told = [step | {"output": list(output)} if (step["kind"], step["name"]) == (kind, name) else step for step in steps]
+    connection.execute(releases.update().where(*mine).values(steps=told))
+
+
 def get(connection: Connection, app: str, number: int) -> Release | None:
     row = connection.execute(select(releases).where(releases.c.app == app, releases.c.number == number)).first()
     return _release(row) if row else None

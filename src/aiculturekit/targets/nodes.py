@@ -28,6 +28,8 @@ _NONE: Mapping[str, tuple[str, int]] = MappingProxyType({})
 _LOOPBACK = "127.0.0.1"
 _CLOSED: Mapping[str, Any] = {"callers": [], "operations": {}, "access": {}, "protocol": "http"}
 """The access of what runs before, or still after, its own access document."""
+RUNNING = ("workload", "job", "migration")
+"""Kinds of documents that have processes with needs; a migration is the service's that it is named after."""
 SERVER_VERSION = "v1"
 """The version that a resource's server has."""
 
@@ -169,7 +171,7 @@ def _callers(documents: Sequence[Document]) -> dict[str, list[str]]:
     servers = _of_kind(documents, "server")
     found: dict[str, set[str]] = {}
     for document in documents:
-        if document.kind in ("workload", "job"):
+        if document.kind in RUNNING:
             needs = {need["name"] for need in document.body["needs"] if _is_called(need, servers)}
             found.setdefault(document.name.partition("/")[0], set()).update(needs)
     return {name: sorted(needs) for name, needs in sorted(found.items())}
@@ -184,7 +186,7 @@ def _remotes(documents: Sequence[Document]) -> list[tuple[str, Remote]]:
     found = {
         (document.name.partition("/")[0], remote_of(need["url"]))
         for document in documents
-        if document.kind in ("workload", "job")
+        if document.kind in RUNNING
         for need in document.body["needs"]
         if need["kind"] == "mesh"
     }
@@ -196,7 +198,7 @@ def _egresses(app: str, documents: Sequence[Document]) -> list[Egress]:
     found = {
         _egress(app, document.name.partition("/")[0], need["url"])
         for document in documents
-        if document.kind in ("workload", "job")
+        if document.kind in RUNNING
         for need in document.body["needs"]
         if need["kind"] == "external"
     }
@@ -248,7 +250,7 @@ def _operations(
         caller: {(method, path) for method, path in listed} for caller, listed in access["operations"].items()
     }
     for document in documents:
-        if document.kind in ("workload", "job"):
+        if document.kind in RUNNING:
             caller = document.name.partition("/")[0]
             for need in document.body["needs"]:
                 if (need["kind"], need["name"]) == ("services", service) and caller in allowed:

@@ -83,6 +83,19 @@ def releases(app: AppArgument = None, as_json: Json = False) -> None:
         for one in listed
     ]
     outputs.print_table(columns, rows, empty="")
+    for one in listed[:1]:
+        _print_output(one)
+
+
+def _print_output(release: dict[str, Any]) -> None:
+    """What the migrations of the newest release printed."""
+    for change in release["changes"]:
+        if change.get("output"):
+            print(
+                "\n"
+                + say("release {number}, {name}:", number=release["number"], name=f"{change['kind']} {change['name']}")
+            )
+            print("\n".join(f"    {line}" for line in change["output"]))
 
 
 def targets(as_json: Json = False) -> None:

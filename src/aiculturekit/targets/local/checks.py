@@ -8,7 +8,8 @@ from aiculturekit.errors import Problem
 from aiculturekit.language import say
 from aiculturekit.resources import kinds
 from aiculturekit.spec.models import Application
-from aiculturekit.targets.local import data
+from aiculturekit.spec.services import Service
+from aiculturekit.targets.local import data, launches
 
 _SECTIONS = ("functions", "topics", "config")
 
@@ -45,15 +46,31 @@ def _types() -> list[str]:
 
 def _services(application: Application) -> Iterator[tuple[str, str, str]]:
     for name, service in application.services.items():
-        for key in ("image", "build", "migrate", "seed"):
+        for key in ("image", "build"):
             if getattr(service, key):
                 yield (
                     f"services.{name}.{key}",
                     say("the target local: cannot do {key} yet", key=f"`{key}:`"),
-                    say("use `run:` with a command")
-                    if key in ("image", "build")
-                    else say("run the command yourself for now"),
+                    say("use `run:` with a command"),
                 )
+        if service.prepares:
+            yield from _migration(name, service)
+
+
+def _migration(name: str, service: Service) -> Iterator[tuple[str, str, str]]:
+    path = f"services.{name}.{'migrate' if service.migrate else 'seed'}"
+    if not any(need.kind == "resources" for need in service.needs):
+        yield (
+            path,
+            say("{service} needs no resource that it could migrate", service=name),
+            say("name it: needs: [resources/NAME]"),
+        )
+    if launches.MIGRATION in service.versions:
+        yield (
+            path,
+            say("its migration runs under the name {version}, which is a version of it", version=launches.MIGRATION),
+            say("give the version another name"),
+        )
 
 
 def _foreign(application: Application) -> Iterator[tuple[str, str, str]]:

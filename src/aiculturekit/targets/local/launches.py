@@ -16,6 +16,8 @@ from aiculturekit.mesh.nodes import Tracing
 from aiculturekit.plan.documents import Document
 from aiculturekit.targets import nodes
 
+MIGRATION = "migrate"
+"""The version under which a service's migration runs."""
 PASSED_ON = frozenset(
     {"HOME", "LANG", "LANGUAGE", "LOGNAME", "SHELL", "SSL_CERT_DIR", "SSL_CERT_FILE", "TMPDIR", "TZ", "USER"}
 )
@@ -27,14 +29,13 @@ def workload(
 ) -> Workload:
     """`variables` is the complete environment; PORT is added by the engine for each replica."""
     body = document.body
-    name, _, version = document.name.partition("/")
     return Workload(
-        key=Key(app, name, version or "v1"),
+        key=key(app, document),
         command=body["run"],
         directory=Path(body["directory"]),
         revision=_revision(body, variables, environment),
         environment=variables,
-        kind="job" if document.kind == "job" else "service",
+        kind="service" if document.kind == "workload" else "job",
         replicas=body["scale"]["min"] if "scale" in body else 1,
         readiness=_probe(body.get("readiness")) or Probe(),
         liveness=_probe(body.get("liveness")),
@@ -45,6 +46,12 @@ def workload(
         release=release,
         zones=tuple(body.get("zones", ())),
     )
+
+
+def key(app: str, document: Document) -> Key:
+    """A migration is a version of its service: it has the service's identity, its needs, and its place among the logs."""
+    name, _, version = document.name.partition("/")
+    return Key(app, name, MIGRATION if document.kind == "migration" else version or "v1")
 
 
 def variables(

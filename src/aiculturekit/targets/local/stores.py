@@ -20,6 +20,7 @@ from aiculturekit.engine.workloads import Key, Probe, Workload
 from aiculturekit.errors import HostTrouble
 from aiculturekit.language import say
 from aiculturekit.locator import Locator
+from aiculturekit.plan import permissions
 from aiculturekit.plan.documents import Document
 from aiculturekit.resources import places, tools
 from aiculturekit.resources.kinds import BACKENDS
@@ -78,13 +79,13 @@ class Stores:
 
     def urls(self, app: str, workload: Document, *, documents: Documents, ports: Mapping[str, int]) -> dict[str, str]:
         """Resource needed -> what the workload is given; a server is reached through the workload's own door."""
-        name = workload.name.partition("/")[0]
+        name, user = workload.name.partition("/")[0], user_of(workload)
         found: dict[str, str] = {}
         for need in workload.body["needs"]:
             if need["kind"] == "resources":
                 server = documents.get(("server", need["name"]))
                 found = (
-                    self._urls(app, server, name, need["verb"], ports[nodes.outbound(app, name, need["name"])])
+                    self._urls(app, server, user, need["verb"], ports[nodes.outbound(app, name, need["name"])])
                     if server
                     else {need["name"]: data.url(self._home, app, documents["resource", need["name"]])}
                 ) | found
@@ -143,12 +144,18 @@ def declared_users(document: Document) -> Users:
 def needed_users(documents: Iterable[Document], name: str) -> Users:
     """Who needs the resource, of all documents in force."""
     return frozenset(
-        (document.name.partition("/")[0], need["verb"])
+        (user_of(document), need["verb"])
         for document in documents
-        if document.kind in ("workload", "job")
+        if document.kind in nodes.RUNNING
         for need in document.body["needs"]
         if (need["kind"], need["name"]) == ("resources", name)
     )
+
+
+def user_of(document: Document) -> str:
+    """Whose credential its processes get."""
+    name = document.name.partition("/")[0]
+    return permissions.migrating(name) if document.kind == "migration" else name
 
 
 def _key(app: str, name: str) -> Key:

@@ -21,7 +21,8 @@ from aiculturekit.plan.documents import RANKS, Document
 from aiculturekit.plan.steps import Step
 from aiculturekit.spec.models import Application
 from aiculturekit.targets import nodes
-from aiculturekit.targets.local import checks, data, launches
+from aiculturekit.targets.local import checks, data, launches, ledgers
+from aiculturekit.targets.local.migrations import Migrations
 from aiculturekit.targets.local.ports import Ports
 from aiculturekit.targets.local.stores import Stores, needed_users
 from aiculturekit.targets.local.wirings import Setting, Wiring
@@ -49,6 +50,7 @@ class Local:
         stores: Stores,
     ) -> None:
         self._home, self._engine, self._stores = home, engine, stores
+        self._migrations = Migrations(home=home, engine=engine)
         self._ports, self._scheduler, self._inherited, self._tracing = ports, scheduler, inherited, tracing
         self._documents: dict[str, dict[tuple[str, str], Document]] = {}
         self._wiring = Wiring(
@@ -62,6 +64,7 @@ class Local:
         self._performers: dict[str, Perform] = {
             "resource": self._perform_resource,
             "server": self._perform_server,
+            "migration": self._perform_migration,
             "workload": self._perform_workload,
             "job": self._perform_job,
         }
@@ -109,7 +112,8 @@ class Local:
         """Stop what runs without a document in force: the rest of an operation that a crash cut short and that was undone."""
         for status in self._engine.statuses():
             key = status.workload.key
-            kinds = (("workload", f"{key.name}/{key.version}"), ("job", key.name), ("server", key.name))
+            kinds = [(kind, key.name) for kind in ("job", "server", "migration")]
+            kinds.append(("workload", f"{key.name}/{key.version}"))
             if not any(kind in self._documents.get(key.app, {}) for kind in kinds):
                 await self._engine.remove(key)
 
@@ -153,6 +157,23 @@ class Local:
                     tell=lambda message: progress(name, message),
                 )
                 self._keep(app, step)
+        await self.refresh()
+
+    async def _perform_migration(self, app: str, step: Step, release: int, progress: Progress) -> None:
+        document = step.document
+        if step.action != "delete" and await self._migrations.is_due(app, document):
+            with self._wiring.announced(app, document):
+                await self.refresh()
+                await self._migrations.run(
+                    app,
+                    document,
+                    launch=lambda task: self._launch(app, task, release=release, progress=progress),
+                    tell=lambda message: progress(document.name, message),
+                )
+                self._keep(app, step)
+        else:
+            self._keep(app, step)
+        await self._stores.admit(app, self.in_force(app))
         await self.refresh()
 
     async def _perform_workload(self, app: str, step: Step, release: int, progress: Progress) -> None:
@@ -241,6 +262,8 @@ def _is_real(app: str, document: Document, *, home: Path, engine: Engine) -> boo
         return data.is_there(home, app, document)
     if document.kind == "server":
         return engine.status(Key(app, document.name, nodes.SERVER_VERSION)) is not None
+    if document.kind == "migration":
+        return not ledgers.is_due(home, app, document)
     if document.kind == "workload":
         name, _, version = document.name.partition("/")
         return engine.status(Key(app, name, version)) is not None
