@@ -126,7 +126,7 @@ class Local:
         return given | {"MESH_PROXY_URL": f"http://127.0.0.1:{proxy}"}
 
     async def _perform_rule(self, app: str, step: Step, release: int, progress: Progress) -> None:
-        self._keep(app, step)
+        _keep(self._documents, app, step)
         await self.refresh()
 
     async def _perform_resource(self, app: str, step: Step, release: int, progress: Progress) -> None:
@@ -139,13 +139,13 @@ class Local:
                 await threads.run(data.create, self._home, app, step.document)
         except OSError as error:
             raise HostTrouble(say("resources/{name}: {error}", name=step.document.name, error=str(error))) from error
-        self._keep(app, step)
+        _keep(self._documents, app, step)
 
     async def _perform_server(self, app: str, step: Step, release: int, progress: Progress) -> None:
         name = step.document.name
         if step.action == "delete":
             await self._stores.stop(app, step.document)
-            self._keep(app, step)
+            _keep(self._documents, app, step)
         else:
             with self._wiring.announced(app, step.document):
                 await self.refresh()
@@ -156,7 +156,7 @@ class Local:
                     release=release,
                     tell=lambda message: progress(name, message),
                 )
-                self._keep(app, step)
+                _keep(self._documents, app, step)
         await self.refresh()
 
     async def _perform_migration(self, app: str, step: Step, release: int, progress: Progress) -> None:
@@ -170,9 +170,9 @@ class Local:
                     launch=lambda task: self._launch(app, task, release=release, progress=progress),
                     tell=lambda message: progress(document.name, message),
                 )
-                self._keep(app, step)
+                _keep(self._documents, app, step)
         else:
-            self._keep(app, step)
+            _keep(self._documents, app, step)
         await self._stores.admit(app, self.in_force(app))
         await self.refresh()
 
@@ -180,12 +180,12 @@ class Local:
         name, _, version = step.document.name.partition("/")
         if step.action == "delete":
             await self._engine.remove(Key(app, name, version))
-            self._keep(app, step)
+            _keep(self._documents, app, step)
         else:
             with self._wiring.announced(app, step.document):
                 await self.refresh()
                 await self._launch(app, step.document, release=release, progress=progress)
-                self._keep(app, step)
+                _keep(self._documents, app, step)
         await self._stores.admit(app, self.in_force(app))
         self._misled.discard((app, step.document.key))
         await self.refresh()
@@ -195,14 +195,14 @@ class Local:
         self._scheduler.forget(key)
         if step.action == "delete":
             await self._engine.remove(key)
-            self._keep(app, step)
+            _keep(self._documents, app, step)
         else:
             with self._wiring.announced(app, step.document):
                 await self.refresh()
                 if step.document.body["schedule"] is None:
                     await self._launch(app, step.document, release=release, progress=progress)
                 await self._schedule(app, step.document, release=release)
-                self._keep(app, step)
+                _keep(self._documents, app, step)
         await self._stores.admit(app, self.in_force(app))
         await self.refresh()
 
@@ -234,17 +234,19 @@ class Local:
         launch = launches.workload(app, document, environment=environment, variables=variables, release=release)
         await self._engine.apply(_as_many(launch, document, self._engine.status(launch.key)), progress=tell)
 
-    def _keep(self, app: str, step: Step) -> None:
-        if step.action != "delete":
-            self._documents.setdefault(app, {})[step.document.key] = step.document
-            return
-        self._documents.get(app, {}).pop(step.document.key, None)
-        if not self._documents.get(app):
-            self._documents.pop(app, None)
-
     async def refresh(self) -> None:
         """Bring the mesh in line with the documents and the realm."""
         await self._wiring.refresh()
+
+
+def _keep(documents: dict[str, dict[tuple[str, str], Document]], app: str, step: Step) -> None:
+    """What is in force once the step is done."""
+    if step.action != "delete":
+        documents.setdefault(app, {})[step.document.key] = step.document
+        return
+    documents.get(app, {}).pop(step.document.key, None)
+    if not documents.get(app):
+        documents.pop(app, None)
 
 
 def _callers(
