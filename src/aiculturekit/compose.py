@@ -19,6 +19,7 @@ from aiculturekit import state, threads
 from aiculturekit.control import trusts
 from aiculturekit.control.applications import Applications
 from aiculturekit.control.autoscalers import Autoscaler
+from aiculturekit.control.backups import Backups
 from aiculturekit.control.deliveries import Deliveries, telling
 from aiculturekit.control.feeds import Feeds
 from aiculturekit.control.flows import Flows
@@ -50,6 +51,7 @@ from aiculturekit.state import replicas, settings
 from aiculturekit.state.databases import Database
 from aiculturekit.targets import nodes
 from aiculturekit.targets.local import Local, Ports, launches
+from aiculturekit.targets.local.backups import Backups as Archive
 from aiculturekit.targets.local.credentials import Credentials
 from aiculturekit.targets.local.snapshots import Snapshots as Copies
 from aiculturekit.targets.local.stores import Stores
@@ -115,6 +117,7 @@ class Parts:
     applications: Applications
     deliveries: Deliveries
     snapshots: Snapshots
+    backups: Backups
     observations: Observations
     views: Views
     feeds: Feeds
@@ -212,6 +215,12 @@ async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) ->
         snapshots=copies,
     )
     snapshots = Snapshots(database=database, target=target, store=copies, operations=operations)
+    backups = Backups(
+        target=target,
+        store=Archive(home=given.home, snapshots=copies, stores=stores),
+        snapshots=snapshots,
+        operations=operations,
+    )
     delivering = RolloutParts(database, target, pipeline, engine, mesh, operations, telling(hub.tell))
     deliveries = Deliveries(home=given.home, applications=applications, parts=delivering)
     sightings = Sightings(database)
@@ -253,7 +262,7 @@ async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) ->
         await threads.run(engine_rooms.clear, given.home / "run")
     await deliveries.begin()
     autoscaler = Autoscaler(target=target, engine=engine, observations=observations, record=feeds.on_scaling)
-    works = (observations.watch(), _follow_refusals(mesh, feeds), autoscaler.watch())
+    works = (observations.watch(), _follow_refusals(mesh, feeds), autoscaler.watch(), backups.watch())
     tasks: list[asyncio.Task[Any]] = [asyncio.create_task(work) for work in works]
     return Parts(
         given,
@@ -266,6 +275,7 @@ async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) ->
         applications,
         deliveries,
         snapshots,
+        backups,
         observations,
         views,
         feeds,

@@ -105,6 +105,7 @@ class Daemon:
             applications=parts.applications,
             deliveries=parts.deliveries,
             snapshots=parts.snapshots,
+            backups=parts.backups,
             operations=parts.operations,
             views=parts.views,
             feeds=parts.feeds,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -110,3 +111,37 @@ def test_a_snapshot_is_gone_back_to_and_nothing_is_lost(own: Product, tmp_path: 
 def snapshots(made: Product) -> list[dict[str, str]]:
     found: list[dict[str, str]] = json.loads(made.aic("snapshot", "list", "--app", "library", "--json"))
     return found
+
+
+def test_a_backup_is_proven_restored_and_a_flipped_byte_is_found(own: Product, tmp_path: Path) -> None:
+    shelf = tmp_path / "shelf"
+    declared = f'{{type: postgres, backup: {{every: 1d, keep: 2, to: "file://{shelf}"}}}}'
+    own.aic("up", "-d", str(app(tmp_path / "library", TEXT.replace("{type: postgres}", declared))))
+    asked(own, "keeper", "CREATE TABLE books AS SELECT n AS id, md5(n::text) AS title FROM generate_series(1, 5000) n")
+    made = backed_up(own)
+    asked(own, "keeper", "DELETE FROM books")
+    own.aic("backup", "verify", "books-db", made, "--app", "library")
+    own.aic("backup", "restore", "books-db", made, "--app", "library", "--yes")
+    assert asked(own, "reader", "SELECT count(*) FROM books") == (200, [[5000]])
+    kept = [made, backed_up(own), backed_up(own)]
+    assert sorted(one.name for one in shelf.iterdir()) == kept[1:], "two are kept"
+    flip(shelf / kept[1] / "data.tar.gz", at=1000)
+    with (shelf / kept[2] / "data.tar.gz").open("r+b") as archive:
+        archive.truncate(100_000)
+    for damaged in kept[1:]:
+        with pytest.raises(RuntimeError, match="damaged"):
+            own.aic("backup", "verify", "books-db", damaged, "--app", "library")
+
+
+def backed_up(made: Product) -> str:
+    time.sleep(1.1)  # a backup's name is its second
+    (about,) = json.loads(made.aic("backup", "now", "books-db", "--app", "library", "--json"))
+    return str(about["name"])
+
+
+def flip(file: Path, *, at: int) -> None:
+    with file.open("r+b") as stream:
+        stream.seek(at)
+        byte = stream.read(1)[0]
+        stream.seek(at)
+        stream.write(bytes([byte ^ 1]))

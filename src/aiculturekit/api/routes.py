@@ -10,6 +10,7 @@ from pydantic import Field
 
 from aiculturekit.api import bodies, streams
 from aiculturekit.control.applications import Applications
+from aiculturekit.control.backups import Backups
 from aiculturekit.control.deliveries import Deliveries, Wish
 from aiculturekit.control.feeds import Feeds
 from aiculturekit.control.flows import Flows
@@ -39,6 +40,7 @@ def router(
     applications: Applications,
     deliveries: Deliveries,
     snapshots: Snapshots,
+    backups: Backups,
     operations: Operations,
     views: Views,
     feeds: Feeds,
@@ -54,6 +56,7 @@ def router(
     _changing(routes, applications, host)
     _delivering(routes, deliveries)
     _keeping(routes, snapshots)
+    _backing(routes, backups)
     _hosting(routes, host)
     return routes
 
@@ -224,6 +227,28 @@ def _keeping(routes: Endpoints, snapshots: Snapshots) -> None:
     @routes.delete("/apps/{app}/snapshots/{name}", summary="Remove a snapshot")
     async def remove(app: str, name: str) -> Json:
         return await snapshots.remove(app, name)
+
+
+def _backing(routes: Endpoints, backups: Backups) -> None:
+    @routes.get("/apps/{app}/resources/{name}/backups", summary="Backups of a resource, newest first")
+    async def listed(app: str, name: str) -> list[Json]:
+        return await backups.listed(app, name)
+
+    @routes.post("/apps/{app}/resources/{name}/backups", status=202, summary="Back a resource up now")
+    async def make(app: str, name: str, author: Author) -> Json:
+        return backups.make(app, name, author=author).as_dict()
+
+    @routes.post(
+        "/apps/{app}/resources/{name}/backups/{backup}/verify", status=202, summary="Prove that a backup is whole"
+    )
+    async def verify(app: str, name: str, backup: str, author: Author) -> Json:
+        return backups.verify(app, name, backup, author=author).as_dict()
+
+    @routes.post(
+        "/apps/{app}/resources/{name}/backups/{backup}/restore", status=202, summary="Go back to the data of a backup"
+    )
+    async def restore(app: str, name: str, backup: str, author: Author) -> Json:
+        return (await backups.restore(app, name, backup, author=author)).as_dict()
 
 
 def _hosting(routes: Endpoints, host: Host) -> None:

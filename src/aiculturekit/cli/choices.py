@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
+
+import typer
 
 from aiculturekit.cli.clients import Client
 from aiculturekit.errors import AicError, Mistake, UsageError
@@ -35,6 +38,15 @@ def app(client: Client, given: str | None) -> str:
         return str(up[0])
     hint = say("name one of {apps}", apps=", ".join(up)) if up else say("`aic up DIRECTORY` brings one up")
     raise UsageError(say("which application?"), hint=hint)
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Goes on for a yes. Raises Abort for a no, and UsageError where nobody can be asked."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError(question, hint=say("nobody can be asked here: add --yes"))
+    typer.confirm(question, abort=True)
 
 
 def complete_app(incomplete: str) -> list[str]:

@@ -28,4 +28,5 @@ WorkloadArgument = Annotated[
     str | None, typer.Argument(metavar="WORKLOAD", help=say("The workload."), autocompletion=choices.complete_workload)
 ]
 Environment = Annotated[str | None, typer.Option("--env", help=say("The environment to use of the file."))]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help=say("Do not ask."))]
 Reason = Annotated[str, typer.Option("--reason", help=say("Why, for the record."))]

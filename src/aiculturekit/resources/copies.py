@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import os
 import shutil
 import subprocess
@@ -35,6 +36,12 @@ def tree(source: Path, target: Path, *, leave: Collection[str] = ()) -> None:
     status = source.stat()
     if os.geteuid() == 0:
         os.chown(target, status.st_uid, status.st_gid)
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file, by its path in the folder. Blocks."""
+    files = sorted(file for file in folder.rglob("*") if file.is_file() and not file.is_symlink())
+    return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
 
 
 def size(folder: Path) -> int:

@@ -86,3 +86,12 @@ class Several(Protocol):
     def further_urls(self, ground: Ground, credential: Credential, *, host: str, port: int) -> Mapping[str, str]:
         """Part -> what a client is given, without the part that `url` names. Pure."""
         ...
+
+
+@runtime_checkable
+class Counting(Server, Protocol):
+    """A backend that can tell what its data holds, so that two copies can be compared."""
+
+    async def contents(self, ground: Ground) -> dict[str, Any]:
+        """In the running server: each table's name with what must be equal in a true copy. Raises Failed."""
+        ...

@@ -8,6 +8,7 @@ import typer
 
 from aiculturekit import __version__
 from aiculturekit.cli.commands import (
+    backups,
     deliveries,
     doctors,
     files,
@@ -40,6 +41,7 @@ def application() -> Any:
     app.add_typer(servers.group(), name="server")
     app.add_typer(meshes.group(), name="mesh")
     app.add_typer(snapshots.group(), name="snapshot")
+    app.add_typer(backups.group(), name="backup")
     app.callback()(_options)
     return app
 

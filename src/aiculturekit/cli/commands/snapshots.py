@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 from urllib.parse import quote
 
 import typer
 
 from aiculturekit.cli import choices, daemons, following, outputs
-from aiculturekit.cli.options import AppOption, Json
-from aiculturekit.errors import UsageError
+from aiculturekit.cli.options import AppOption, Json, Yes
 from aiculturekit.language import say
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help=say("The snapshot."))]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help=say("Do not ask."))]
 
 
 def group() -> typer.Typer:
@@ -71,7 +68,9 @@ def list_(app: AppOption = None, as_json: Json = False) -> None:
 def restore(name: Name, app: AppOption = None, yes: Yes = False, as_json: Json = False) -> None:
     client = daemons.ensure()
     chosen = choices.app(client, app)
-    _ask(say("{app}: go back to {name}? What is there becomes a snapshot of its own.", app=chosen, name=name), yes)
+    choices.confirm(
+        say("{app}: go back to {name}? What is there becomes a snapshot of its own.", app=chosen, name=name), yes=yes
+    )
     operation = client.post(f"apps/{chosen}/snapshots/{quote(name, safe='')}/restore")
     ended = following.follow(client, operation, quiet=as_json)
     if as_json:
@@ -83,18 +82,9 @@ def restore(name: Name, app: AppOption = None, yes: Yes = False, as_json: Json =
 def remove(name: Name, app: AppOption = None, yes: Yes = False, as_json: Json = False) -> None:
     client = daemons.ensure()
     chosen = choices.app(client, app)
-    _ask(say("{app}: remove the snapshot {name} for good?", app=chosen, name=name), yes)
+    choices.confirm(say("{app}: remove the snapshot {name} for good?", app=chosen, name=name), yes=yes)
     gone = client.delete(f"apps/{chosen}/snapshots/{quote(name, safe='')}")
     if as_json:
         outputs.print_json(gone)
     else:
         print(say("removed {name}: {size}", name=name, size=outputs.size(gone["bytes"])))
-
-
-def _ask(question: str, yes: bool) -> None:
-    """Raises Abort for a no, and UsageError where nobody can be asked."""
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise UsageError(question, hint=say("nobody can be asked here: add --yes"))
-    typer.confirm(question, abort=True)

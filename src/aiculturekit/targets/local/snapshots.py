@@ -6,6 +6,7 @@ replaces becomes a snapshot itself, by exchanging two folders in one step: at no
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -58,14 +59,24 @@ class Snapshots:
         found = [_read(file) for file in self._folder(app).glob(f"[!.]*/{_ABOUT}")]
         return sorted((one for one in found if one), key=lambda one: -one.created_at)
 
-    async def save(self, app: str, name: str, *, documents: Sequence[Document], release: int, tell: Tell) -> Snapshot:
-        """All data of these documents, while nobody of the application writes. Raises Mistake for a name, Failed."""
+    async def save(
+        self,
+        app: str,
+        name: str,
+        *,
+        documents: Sequence[Document],
+        release: int,
+        tell: Tell,
+        is_still: bool = True,
+    ) -> Snapshot:
+        """All data of these documents; nobody of the application writes meanwhile where it must be `is_still`. Raises Mistake for a
+        name, Failed."""
         data = _kept(documents)
         if not data:
             raise Refused(say("{app} has no data of its own to save", app=app))
         fresh = await threads.run(self._begin, app, name)
         try:
-            with self._engine.frozen(app):
+            with self._engine.frozen(app) if is_still else contextlib.nullcontext():
                 for document in data:
                     tell(document.name, say("saving"))
                     await self._copy(app, document, documents, fresh / document.name)
@@ -131,6 +142,17 @@ class Snapshots:
         (self._folder(app) / name).rename(gone)  # half a snapshot must not be taken for a whole one
         shutil.rmtree(gone)
         return found
+
+    def folder(self, app: str, name: str) -> Path:
+        """Where the snapshot of this name is, or would be."""
+        return self._folder(app) / name
+
+    def adopt(self, app: str, name: str, folder: Path, data: Sequence[Document]) -> Snapshot:
+        """A folder with data for these documents becomes a snapshot. Blocks."""
+        made = Snapshot(app, name, time.time(), 0, _described(folder, data))
+        shutil.rmtree(self.folder(app, name), ignore_errors=True)
+        _finish(folder, made)
+        return made
 
     def _folder(self, app: str) -> Path:
         return places.snapshots(self._home, app, uid=self._uid)

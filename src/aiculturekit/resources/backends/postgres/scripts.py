@@ -18,6 +18,11 @@ _PRIVILEGES = {
 }
 _SCHEMAS = {"SCHEMAS": ("USAGE", "USAGE")}
 """Kind of object -> what readers and what writers may do with it. Schemas have default privileges of a whole database only."""
+TABLES = """
+    SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
+    WHERE schemaname NOT IN ('pg_catalog', 'information_schema') ORDER BY 1
+"""
+"""A query for all tables, as identifiers."""
 USUAL_EXTENSIONS = ("pg_stat_statements",)
 
 
@@ -54,6 +59,12 @@ def expel(user: str) -> str:
 def inherit(user: str) -> str:
     """In each database, before it is dropped: what it owns goes to the administrators."""
     return f"REASSIGN OWNED BY {name(user)} TO aic_admin; DROP OWNED BY {name(user)};"
+
+
+def counts(tables: Sequence[str]) -> str:
+    """Queries for (table, rows, sum of the rows' digests) of each of the tables, which are identifiers already."""
+    total = "coalesce(sum(hashtextextended(t::text, 0)), 0)"
+    return "\n".join(f"SELECT {text(table)}, count(*), {total} FROM {table} t;" for table in tables)
 
 
 def drop(user: str) -> str:

@@ -57,6 +57,16 @@ class Postgres:
             [ground.programs / "pg_basebackup", *options], uid=ground.uid, directory=ground.folder, seconds=3600
         )
 
+    async def contents(self, ground: Ground) -> dict[str, Any]:
+        """Each table's rows, and the sum of their digests, which no order changes."""
+        found: dict[str, Any] = {}
+        for database in scripts.databases(ground.name, ground.body):
+            tables = (await sql(ground, database, scripts.TABLES)).splitlines()
+            for line in (await sql(ground, database, scripts.counts(tables), seconds=3600)).splitlines():
+                table, rows, total = line.rsplit("|", 2)
+                found[f"{database}: {table}"] = [int(rows), total]
+        return found
+
     def url(self, ground: Ground, credential: Credential, *, host: str, port: int) -> str:
         return _url(scripts.databases(ground.name, ground.body)[0], credential, host=host, port=port)
 

@@ -1,0 +1,95 @@
+"""Backups: made on schedule and on demand, listed, proven, and restored."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from datetime import datetime
+from typing import Any
+
+from aiculturekit.control.operations import Operation, Operations
+from aiculturekit.control.snapshots import Snapshots
+from aiculturekit.deploy.changes import Emit
+from aiculturekit.errors import AicError
+from aiculturekit.language import say
+from aiculturekit.plan.documents import Document
+from aiculturekit.targets.local import Local
+from aiculturekit.targets.local import backups as kept
+
+log = logging.getLogger(__name__)
+_LOOK = 20.0
+"""Seconds between two looks at what is due; a backup is as late as this at most."""
+
+
+class Backups:
+    """How each operation ended is recorded like that of every other; `platform` is the author of what the schedule did."""
+
+    def __init__(self, *, target: Local, store: kept.Backups, snapshots: Snapshots, operations: Operations) -> None:
+        self._target, self._store, self._snapshots = target, store, snapshots
+        self._operations = operations
+        self._tried: dict[tuple[str, str], float] = {}
+
+    async def listed(self, app: str, name: str) -> list[dict[str, Any]]:
+        """Newest first, without what was counted in them. Raises NotFound."""
+        found = await self._store.listed(app, name, documents=self._target.in_force(app))
+        return [{key: value for key, value in about.items() if key != "contents"} for about in found]
+
+    def make(self, app: str, name: str, *, author: str) -> Operation:
+        """One now."""
+
+        async def work(emit: Emit) -> None:
+            about = await self._store.make(
+                app, name, documents=self._target.in_force(app), release=0, tell=_telling(emit)
+            )
+            _telling(emit)(name, say("backup {name} is kept", name=about["name"]))
+
+        return self._operations.start(app, verb="backup", author=author, work=work)
+
+    def verify(self, app: str, name: str, backup: str, *, author: str) -> Operation:
+        """Restored into a server of its own and compared with what was counted when it was made."""
+
+        async def work(emit: Emit) -> None:
+            documents = self._target.in_force(app)
+            about = await self._store.verify(app, name, backup, documents=documents, tell=_telling(emit))
+            message = say("{count} tables or files are as they were", count=len(about["contents"]))
+            _telling(emit)(name, message)
+
+        return self._operations.start(app, verb="verify", author=author, work=work)
+
+    async def restore(self, app: str, name: str, backup: str, *, author: str) -> Operation:
+        """The data goes back to the backup; what is there now becomes a snapshot. Raises NotFound, Failed."""
+        documents = self._target.in_force(app)
+        snapshot = await self._store.unpack(app, name, backup, documents=documents)
+        return await self._snapshots.restore(app, snapshot, author=author)
+
+    async def watch(self) -> None:
+        """For ever: what is due is made. One that fails is tried again when it would be due anew."""
+        while True:
+            await asyncio.sleep(_LOOK)
+            for app in self._target.apps():
+                for document in self._target.in_force(app):
+                    if document.kind == "resource" and document.body.get("backup"):
+                        await self._tend(app, document)
+
+    async def _tend(self, app: str, document: Document) -> None:
+        try:
+            if await self._is_due(app, document):
+                self._tried[app, document.name] = time.time()
+                operation = self.make(app, document.name, author="platform")
+                async for _ in operation.follow():
+                    pass
+        except AicError as error:
+            log.warning("backup of %s/%s: %s", app, document.name, error.message)
+
+    async def _is_due(self, app: str, document: Document) -> bool:
+        every: float = document.body["backup"]["every"]
+        if time.time() - self._tried.get((app, document.name), 0.0) < every:
+            return False
+        found = await self._store.listed(app, document.name, documents=self._target.in_force(app))
+        newest = max((datetime.fromisoformat(about["created_at"]).timestamp() for about in found), default=0.0)
+        return time.time() - newest >= every
+
+
+def _telling(emit: Emit) -> kept.Tell:
+    return lambda name, message: emit("progress", {"workload": name, "message": message})
