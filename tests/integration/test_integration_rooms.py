@@ -196,6 +196,16 @@ def test_who_dials_what_it_does_not_need_is_told_what_to_write(many: Product, tm
         many.aic("up", "-d", str(tmp_path))
 
 
+def test_an_address_in_a_variable_that_is_not_needed_is_shown(many: Product, tmp_path: Path) -> None:
+    """Such a workload is well until somebody asks it for something."""
+    (tmp_path / "web.py").write_text(WEB)
+    text = 'app: lazy\nservices: {web: {run: python web.py 127.0.0.1, env: {DATABASE: "postgres://localhost/x"}}}\n'
+    application(tmp_path, text)
+    assert "add tcp://localhost:5432 to its needs" in many.aic("up", "-d", str(tmp_path))
+    application(tmp_path, text.replace("env:", "needs: ['tcp://localhost:5432'], env:"))
+    assert "localhost:5432" not in many.aic("up", "-d", str(tmp_path))
+
+
 def test_two_homes_do_not_meet(many: Product, tmp_path: Path) -> None:
     (tmp_path / "web.py").write_text(WEB)
     application(tmp_path, "app: many\nservices: {every: {run: python web.py 127.0.0.1, public: /every}}\n")

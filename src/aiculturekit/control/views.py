@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from aiculturekit import __version__
-from aiculturekit.control import graphs, phrases, places, times
+from aiculturekit.control import graphs, phrases, places, times, unreached
 from aiculturekit.control.observations import Observations
 from aiculturekit.control.operations import Operations
 from aiculturekit.engine.logs import Record, read
@@ -127,7 +127,8 @@ class Views:
             "updated_at": times.iso(current.created_at) if current else None,
             "problems": [
                 f"{w['name']}: {w['reason'] or w['state']}" for w in services if w["state"] not in ("ready", "starting")
-            ],
+            ]
+            + (unreached.problems(self._target.in_force(app)) if _is_isolated(self._platform()) else []),
         }
 
     def _url(self, app: str) -> str | None:
@@ -320,3 +321,7 @@ def _app_state(services: Sequence[Mapping[str, Any]], *, running: str | None, la
     if not services:
         return "failed" if latest and latest.state == "failed" else "down"
     return "serving" if all(row["state"] in ("ready", "scheduled") for row in services) else "degraded"
+
+
+def _is_isolated(platform: Mapping[str, Any]) -> bool:
+    return platform.get("isolation") == "network-namespaces"
