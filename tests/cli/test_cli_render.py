@@ -11,6 +11,7 @@ import yaml
 
 from tests.cli.test_cli_commands import aic, written
 
+SHOP = Path(__file__).parents[2] / "examples" / "shop"
 PLAIN = """\
 app: shop
 services:
@@ -49,6 +50,17 @@ def test_every_mesh_is_printed_as_yaml_and_as_json(mesh: str, home: Path, folder
     again = aic(home, "render", mesh, str(folder), "--namespace", "prod", "--host", "shop.example", "--json")
     assert json.loads(again.stdout) == documents
     assert not home.exists(), "no daemon, no home"
+
+
+@pytest.mark.parametrize(
+    "words", [("istio",), ("linkerd",), ("gateway-api", "--env", "gateway-api")], ids=lambda words: words[0]
+)
+def test_the_shop_is_rendered_for_every_mesh(words: tuple[str, ...], home: Path) -> None:
+    mesh, *rest = words
+    done = aic(home, "render", mesh, str(SHOP), *rest, "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    names = {one["metadata"]["name"] for one in json.loads(done.stdout)}
+    assert {"order-service", "payment-service"} <= names
 
 
 def test_files_are_written_in_the_order_in_which_they_can_be_applied(home: Path, folder: Path, tmp_path: Path) -> None:
