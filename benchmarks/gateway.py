@@ -75,11 +75,13 @@ def _guarded(made: Product, folder: Path, *, collector: int) -> dict[str, Path]:
 
 
 def _script(path: Path, tokens: list[str]) -> Path:
+    """The requests are made before the first is sent: what is measured is the mesh, not a script that shares its cores."""
     listed = ",".join(f'"Bearer {token}"' for token in tokens)
     path.write_text(
-        f"local tokens = {{{listed}}}\nlocal at = 0\n"
-        "function request()\n  at = at % #tokens + 1\n"
-        '  return wrk.format("GET", "/", {["authorization"] = tokens[at]})\nend\n'
+        f"local tokens, requests, at = {{{listed}}}, {{}}, 0\n"
+        "function init()\n  for n, token in ipairs(tokens) do\n"
+        '    requests[n] = wrk.format("GET", "/", {Host = wrk.headers["Host"], authorization = token})\n  end\nend\n'
+        "function request()\n  at = at % #requests + 1\n  return requests[at]\nend\n"
     )
     return path
 

@@ -43,8 +43,10 @@ def namespace(listener: Json) -> str | None:
 
 
 def _ingress(node: Node, *, folder: Path, has_ipv6: bool) -> Json:
-    """Also on [::1], which is what a browser tries first for *.localhost."""
+    """Also on [::1], which is what a browser tries first for *.localhost. Its connections are shared out evenly among the workers, of which
+    otherwise one takes nearly all: whoever waits at the socket first is woken first."""
     listener = _listener(INGRESS, node.ingress_port, [filters.ingress(folder)])
+    listener["connection_balance_config"] = {"exact_balance": {}}
     if has_ipv6:
         listener["additional_addresses"] = [{"address": documents.address(node.ingress_port, host="::1")}]
     return listener

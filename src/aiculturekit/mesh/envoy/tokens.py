@@ -12,6 +12,7 @@ import json
 from pathlib import Path
 
 from aiculturekit.mesh import claims
+from aiculturekit.mesh.branches import branches
 from aiculturekit.mesh.envoy import documents, names, outside
 from aiculturekit.mesh.envoy.documents import Json
 from aiculturekit.mesh.nodes import Node, Service
@@ -47,7 +48,11 @@ def compiled(node: Node) -> Json:
     requirements: dict[str, Json] = {}
     for service in node.services:
         if service.access.jwt:
-            own = {_name(service, str(at), jwt): _provider(jwt) for at, jwt in enumerate(service.access.jwt)}
+            words = _words(service)
+            own = {
+                _name(service, str(at), (jwt, words)): _provider(jwt, words=words)
+                for at, jwt in enumerate(service.access.jwt)
+            }
             providers |= own
             for is_open in (False, True):
                 requirements[requirement(service, is_open=is_open)] = _requirement(
@@ -76,7 +81,7 @@ def is_optional(access: Access) -> bool:
 
 def requirement(service: Service, *, is_open: bool) -> str:
     """The name under which a route asks for the service's tokens; where it is `is_open`, one that is sent must still be good."""
-    return _name(service, "open" if is_open else "all", service.access.jwt)
+    return _name(service, "open" if is_open else "all", (service.access.jwt, _words(service)))
 
 
 def per_route(service: Service, *, is_open: bool) -> Json:
@@ -95,7 +100,14 @@ def _requirement(providers: list[str], *, is_optional: bool) -> Json:
     return listed[0] if len(listed) == 1 else {"requires_any": {"requirements": listed}}
 
 
-def _provider(jwt: Jwt) -> Json:
+def _words(service: Service) -> list[str]:
+    """Claims of several words in one text that somebody compares: taking them apart is a copy of the whole payload for each request."""
+    compared = {claim for jwt in service.access.jwt for claim in jwt.claims}
+    compared |= {claim for branch in branches(service) for claim in branch.match.claim}
+    return sorted(compared.intersection(claims.WORDS))
+
+
+def _provider(jwt: Jwt, *, words: list[str]) -> Json:
     """The token goes on to the service as it came, beside its payload. With that the route is looked for again: it may ask for claims."""
     common: Json = {
         "issuer": jwt.issuer,
@@ -104,7 +116,7 @@ def _provider(jwt: Jwt) -> Json:
         "forward": True,
         "forward_payload_header": names.PAYLOAD,
         "payload_in_metadata": _PAYLOAD,
-        "normalize_payload_in_metadata": {"space_delimited_claims": list(claims.WORDS)},
+        **({"normalize_payload_in_metadata": {"space_delimited_claims": words}} if words else {}),
         "clear_route_cache": True,
         "clock_skew_seconds": SKEW,
     }
@@ -147,9 +159,13 @@ def claims_guard() -> Json:
 
 
 def claims_per_route(service: Service) -> Json:
-    """One of the kinds of token with all its claims; said again with issuer and audience, so that a token that passed as one kind
-    is not measured by the claims of another."""
-    kinds = [{"and_rules": {"rules": [_holds(matcher) for matcher in _asked(jwt)]}} for jwt in service.access.jwt]
+    """One of the kinds of token with all its claims; where there are several, said again with issuer and audience, so that a token that
+    passed as one kind is not measured by the claims of another."""
+    is_told = len(service.access.jwt) > 1
+    kinds = [
+        {"and_rules": {"rules": [_holds(matcher) for matcher in (_asked(jwt) if is_told else _claimed(jwt))]}}
+        for jwt in service.access.jwt
+    ]
     if is_optional(service.access):
         present = {"filter": _FILTER, "path": [{"key": _PAYLOAD}, {"key": "iss"}], "value": {"present_match": True}}
         kinds.append({"not_rule": _holds(present)})
@@ -165,7 +181,11 @@ def _asked(jwt: Jwt) -> list[Json]:
         found.append(
             match("aud", "") | {"value": {"or_match": {"value_matchers": [m for one in audience for m in one]}}}
         )
-    return [*found, *(match(claim, value) for claim, value in sorted(jwt.claims.items()))]
+    return [*found, *_claimed(jwt)]
+
+
+def _claimed(jwt: Jwt) -> list[Json]:
+    return [match(claim, value) for claim, value in sorted(jwt.claims.items())]
 
 
 def _holds(matcher: Json) -> Json:
