@@ -8,7 +8,6 @@ import json
 import ssl
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +22,6 @@ from tests.mesh import stages
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(90)]
 TRUST = "aic.local"
-
-
-@pytest.fixture
-async def mesh(tmp_path: Path) -> AsyncIterator[Mesh]:
-    async with stages.running(tmp_path) as mesh:
-        yield mesh
-
-
-@pytest.fixture
-def stage() -> Any:
-    return stages.Stage()
 
 
 async def test_a_caller_may_do_what_its_need_names_and_nothing_else(mesh: Mesh, stage: Any) -> None:

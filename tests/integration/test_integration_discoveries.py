@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import importlib.util
 import json
 import subprocess
 from collections.abc import AsyncIterator, Iterator
@@ -19,12 +18,7 @@ from aiculturekit.mesh.admins import Admin
 from aiculturekit.mesh.envoy import names
 from aiculturekit.mesh.meshes import Mesh
 from aiculturekit.mesh.nodes import Caller, Node, Service, Version
-
-_FILE = Path(__file__).parent.parent / "mesh" / "stages.py"
-_SPEC = importlib.util.spec_from_file_location("aic_mesh_stages", _FILE)
-assert _SPEC and _SPEC.loader
-stages = importlib.util.module_from_spec(_SPEC)  # by its path, since tests are no package
-_SPEC.loader.exec_module(stages)
+from tests.mesh import stages
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import json
 import ssl
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -17,25 +15,9 @@ import pytest
 from aiculturekit.mesh.meshes import Mesh
 from aiculturekit.mesh.nodes import Node, Service
 from aiculturekit.mesh.rules import Breaker, Match, Pattern, Retries, Traffic
-
-_FILE = Path(__file__).parent.parent / "mesh" / "stages.py"
-_SPEC = importlib.util.spec_from_file_location("aic_mesh_stages", _FILE)
-assert _SPEC and _SPEC.loader
-stages = importlib.util.module_from_spec(_SPEC)  # by its path, since tests are no package
-_SPEC.loader.exec_module(stages)
+from tests.mesh import stages
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
-
-
-@pytest.fixture
-async def mesh(tmp_path: Path) -> AsyncIterator[Mesh]:
-    async with stages.running(tmp_path) as mesh:
-        yield mesh
-
-
-@pytest.fixture
-def stage() -> Any:
-    return stages.Stage()
 
 
 async def test_a_need_is_met_under_the_callers_own_identity(mesh: Mesh, stage: Any) -> None:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import json
 import os
 import signal
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -19,25 +17,9 @@ from aiculturekit.mesh import processes
 from aiculturekit.mesh.meshes import Mesh
 from aiculturekit.mesh.nodes import Node
 from aiculturekit.mesh.rules import Match, Pattern, Traffic
-
-_FILE = Path(__file__).parent.parent / "mesh" / "stages.py"
-_SPEC = importlib.util.spec_from_file_location("aic_mesh_stages", _FILE)
-assert _SPEC and _SPEC.loader
-stages = importlib.util.module_from_spec(_SPEC)  # by its path, since tests are no package
-_SPEC.loader.exec_module(stages)
+from tests.mesh import stages
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
-
-
-@pytest.fixture
-async def mesh(tmp_path: Path) -> AsyncIterator[Mesh]:
-    async with stages.running(tmp_path) as mesh:
-        yield mesh
-
-
-@pytest.fixture
-def stage() -> Any:
-    return stages.Stage()
 
 
 async def rotate(mesh: Mesh, home: Path) -> None:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,12 +28,7 @@ from aiculturekit.mesh.rules import (
     Sticky,
     Traffic,
 )
-
-_FILE = Path(__file__).parent.parent / "mesh" / "stages.py"
-_SPEC = importlib.util.spec_from_file_location("aic_mesh_stages", _FILE)
-assert _SPEC and _SPEC.loader
-stages = importlib.util.module_from_spec(_SPEC)  # by its path, since tests are no package
-_SPEC.loader.exec_module(stages)
+from tests.mesh import stages
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
@@ -64,17 +56,6 @@ EVERY: dict[str, Traffic] = {
         )
     ),
 }
-
-
-@pytest.fixture
-async def mesh(tmp_path: Path) -> AsyncIterator[Mesh]:
-    async with stages.running(tmp_path) as mesh:
-        yield mesh
-
-
-@pytest.fixture
-def stage() -> Any:
-    return stages.Stage()
 
 
 async def test_no_rule_that_comes_or_goes_loses_a_request(mesh: Mesh, stage: Any) -> None:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import importlib.util
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,32 +30,9 @@ from aiculturekit.mesh.rules import (
     Sticky,
     Traffic,
 )
-
-
-def _module(name: str) -> Any:
-    """By its path, since tests are no package."""
-    file = Path(__file__).parent.parent / "mesh" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(f"aic_mesh_{name}", file)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-stages, streams = _module("stages"), _module("streams")
+from tests.mesh import stages, streams
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
-
-
-@pytest.fixture
-async def mesh(tmp_path: Path) -> AsyncIterator[Mesh]:
-    async with stages.running(tmp_path) as mesh:
-        yield mesh
-
-
-@pytest.fixture
-def stage() -> Any:
-    return stages.Stage()
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import contextlib
 import datetime
 import json
 import ssl
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +25,6 @@ from aiculturekit.mesh.rules import Access, Check, Jwt, Match, Traffic
 from tests.mesh import issuers, stages
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
-
-
-@pytest.fixture
-async def mesh(tmp_path: Path) -> AsyncIterator[Mesh]:
-    async with stages.running(tmp_path) as mesh:
-        yield mesh
-
-
-@pytest.fixture
-def stage() -> Any:
-    return stages.Stage()
 
 
 @pytest.fixture(scope="module")
