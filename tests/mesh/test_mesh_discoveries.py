@@ -189,6 +189,17 @@ async def test_more_than_a_window_holds_comes_as_room_is_made(served: Discovery,
                 await envoy.read()
 
 
+async def test_bundles_come_before_the_certificates_that_they_vouch_for(served: Discovery, tmp_path: Path) -> None:
+    async with client(served) as envoy:
+        envoy.ask(asked("shop/gw", "bundle", "shop/pay"))
+        for turn in ("first", "second"):
+            put(tmp_path, "shop/gw", turn), put(tmp_path, "shop/pay", turn)
+            files.put(tmp_path / names.bundle_file(), files.text(secrets.trust(turn)))
+            served.publish()
+            answers = await envoy.answers(3)
+            assert [read(answer[2][0])[3] for answer in answers] == [[b"bundle"], [b"shop/gw"], [b"shop/pay"]]
+
+
 async def test_other_kinds_are_not_answered(served: Discovery, tmp_path: Path) -> None:
     put(tmp_path, "shop/gw")
     async with client(served) as envoy:

@@ -106,9 +106,10 @@ class _Client:
         self._send(stream, list(wanted))
 
     def _send(self, stream: int, wanted: list[str]) -> None:
-        """Each in a message of its own, so that one which Envoy refuses takes no other with it."""
+        """Each in a message of its own, so that one which Envoy refuses takes no other with it; the bundles first, since nobody may show a
+        certificate whose root the others do not know yet."""
         sent = self._sent[stream]
-        for name in wanted:
+        for name in sorted(wanted, key=lambda name: "/" in name):
             document = self._read(name)
             if document and document["version_info"] != sent[name]:
                 sent[name], self._count = document["version_info"], self._count + 1
