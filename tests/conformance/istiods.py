@@ -17,7 +17,7 @@ from typing import Any
 from aiculturekit.mesh import istio as rendering
 from aiculturekit.mesh.nodes import Node
 from aiculturekit.mesh.rendering import Manifest, Place
-from tests.conformance import clients
+from tests.conformance import clients, neighbours
 from tests.conformance.clients import Door
 from tests.conformance.replicas import Replica
 from tests.conformance.stages import APP, HERE, PORTS, Stage, node, until, zone
@@ -63,7 +63,7 @@ class Istio(Stage):
 
     async def apply(self, text: str) -> None:
         self._generation += 1
-        given = node(text, folder=self.folder)
+        given = node(text, folder=self.folder, domain=PLACE.trust_domain)
         rendered = rendering.render(given, place=PLACE)
         self._istiod.put_mesh(_mesh(rendered))
         self._istiod.put([*_cluster(given, self._names), *_marker(self._generation), *self._here(given, rendered)])
@@ -80,6 +80,15 @@ class Istio(Stage):
         made.setblocking(False)
         await asyncio.get_running_loop().sock_connect(made, (ADDRESSES[source], port))
         return made
+
+    def far(self, source: str) -> Door:
+        return Door(ADDRESSES[source], PORT, f"pay.bank.{neighbours.DOMAIN}")
+
+    def gateway(self) -> tuple[str, int, str]:
+        return GATEWAY, 15443, f"api.{APP}.{PLACE.trust_domain}"
+
+    def roots(self) -> Path:
+        return self._istiod.root
 
     def inner(self) -> tuple[str, int]:
         return ADDRESSES["v1-1"], PORT

@@ -12,8 +12,9 @@ from pathlib import Path
 from aiculturekit import namespaces
 from aiculturekit.mesh.envoy import egresses
 from aiculturekit.mesh.meshes import Mesh
-from aiculturekit.mesh.nodes import Node
+from aiculturekit.mesh.nodes import Gateway, Node
 from aiculturekit.mesh.nodes import Replica as Listening
+from tests.conformance import neighbours
 from tests.conformance.clients import Door
 from tests.conformance.replicas import Replica
 from tests.conformance.stages import APP, PORTS, Stage, node, zone
@@ -29,7 +30,8 @@ class Ours(Stage):
 
     async def apply(self, text: str) -> None:
         await self._mesh.apply(Node(ingress_port=8080))
-        self._node = self._apart(node(text, folder=self.folder))
+        given = node(text, folder=self.folder, gateway=Gateway("127.0.0.1", 15443))
+        self._node = self._apart(given)
         await self._mesh.apply(self._node)
         versions = {version.name for service in self._node.services for version in service.versions}
         for version in sorted(versions):
@@ -74,6 +76,17 @@ class Ours(Stage):
             return Door("127.0.0.1", caller.needs["api"], "api")
         return Door("127.0.0.1", caller.proxy, "api", is_proxy=True)
 
+    def far(self, source: str) -> Door:
+        [caller] = [one for one in self._node.callers if one.name == source]
+        [port] = caller.remotes.values()
+        return Door("127.0.0.1", port, "pay")
+
+    def gateway(self) -> tuple[str, int, str]:
+        return "127.0.0.1", 15443, f"api.{APP}.aic.local"
+
+    def roots(self) -> Path:
+        return self.folder / "ca" / "roots.pem"
+
     def inner(self) -> tuple[str, int]:
         [api] = [service for service in self._node.services if service.name == "api"]
         return "127.0.0.1", api.versions[0].port
@@ -83,6 +96,10 @@ class Ours(Stage):
 async def staged(replicas: Mapping[str, Replica], *, folder: Path) -> AsyncIterator[Ours]:
     mesh = Mesh(home=folder, node="conformance")
     await mesh.start()
+    bundle = folder / "neighbour.pem"
+    bundle.write_text(neighbours.known().roots)
+    address = f"{neighbours.known().host}:{neighbours.known().port}"
+    await mesh.trust.federation.add(neighbours.DOMAIN, source=str(bundle), address=address)
     stage = Ours(replicas, folder=folder, mesh=mesh)
     try:
         yield stage

@@ -17,11 +17,11 @@ from typing import Any
 
 import yaml
 
-from aiculturekit.mesh.nodes import Node
+from aiculturekit.mesh.nodes import Gateway, Node, Realm
 from aiculturekit.plan import resources
 from aiculturekit.spec import load
 from aiculturekit.targets import nodes
-from tests.conformance import clients
+from tests.conformance import clients, neighbours
 from tests.conformance.clients import Answer, Door
 from tests.conformance.replicas import Replica, Request
 
@@ -58,13 +58,16 @@ def application(api: str, web: str = "") -> str:
     return _FIXED.replace("NEEDS", web or "[api]") + textwrap.indent(usual + given, "    ") + "\n"
 
 
-def node(text: str, *, folder: Path) -> Node:
-    """As the node's target would derive it from the application's documents. `folder` holds files that the text names."""
+def node(text: str, *, folder: Path, domain: str = "aic.local", gateway: Gateway | None = None) -> Node:
+    """As the node's target would derive it from the application's documents. `folder` holds files that the text names. A text that names
+    the other trust domain has it as a neighbour."""
     given = load.parse(text, file=folder / "aic.yaml")
     files = {name: path.read_text() for name, path in resources.named_files(given).items()}
     documents = {APP: resources.documents(given, sources={}, files=files)}
+    others = (neighbours.known(),) if neighbours.DOMAIN in text else ()
+    realm = Realm(domain, neighbours=others, gateway=gateway if others else None)
     ports = {name: 20000 + at for at, name in enumerate(nodes.port_names(documents))}
-    return nodes.node(documents, ports=ports, ingress_port=8080, stand_ins=STAND_INS)
+    return nodes.node(documents, ports=ports, ingress_port=8080, stand_ins=STAND_INS, realm=realm)
 
 
 def zone(given: Node, name: str) -> str:
@@ -95,6 +98,18 @@ class Stage(ABC):
     @abstractmethod
     def inner(self) -> tuple[str, int]:
         """Address and port at which a version of api is called with mutual TLS."""
+
+    @abstractmethod
+    def far(self, source: str) -> Door:
+        """Where the workload reaches its need of the other trust domain."""
+
+    @abstractmethod
+    def gateway(self) -> tuple[str, int, str]:
+        """Address and port for calls from other trust domains, and the name that greets api there."""
+
+    @abstractmethod
+    def roots(self) -> Path:
+        """The roots of the stage's own trust domain."""
 
     @abstractmethod
     async def outwards(self, source: str, host: str, port: int) -> socket.socket:

@@ -16,6 +16,7 @@ from tests.conformance import (
     cases_access,
     cases_checks,
     cases_failures,
+    cases_federation,
     cases_outside,
     cases_routes,
     cases_tokens,
@@ -28,7 +29,16 @@ from tests.conformance.replicas import Replica
 from tests.conformance.stages import PORTS, Stage, node
 from tests.servers import istio, networks
 
-MODULES = (cases_routes, cases_failures, cases_treatment, cases_access, cases_tokens, cases_checks, cases_outside)
+MODULES = (
+    cases_routes,
+    cases_failures,
+    cases_treatment,
+    cases_access,
+    cases_tokens,
+    cases_checks,
+    cases_outside,
+    cases_federation,
+)
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(90)]
 
 

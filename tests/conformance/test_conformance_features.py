@@ -18,14 +18,7 @@ ROOT = Path(__file__).parents[2]
 MODULES = test_conformance.MODULES
 """Importing them declares their cases."""
 
-FEDERATION = "tests/integration/test_integration_federation.py"
-ELSEWHERE: dict[str, dict[str, str]] = {
-    "local": {
-        "needs mesh": FEDERATION,
-        "access.foreign": FEDERATION,
-    },
-    "istio": {},
-}
+ELSEWHERE: dict[str, dict[str, str]] = {"local": {}, "istio": {}}
 """What one mesh alone is asked, by another suite with real processes."""
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from aiculturekit.control import renderings
 from aiculturekit.control.renderings import Wish
-from aiculturekit.errors import Unsupported
+from aiculturekit.errors import Mistake, Unsupported
 
 TEXT = """\
 app: shop
@@ -67,3 +67,20 @@ def test_the_matrix_has_every_mesh_and_this_machine_first() -> None:
     rows = renderings.matrix()
     assert [cell.mesh for cell in rows[0]] == ["local", "istio", "linkerd", "gateway-api"]
     assert sum(row[0].is_supported for row in rows) > sum(row[2].is_supported for row in rows)
+
+
+def test_what_is_known_of_another_trust_domain_is_said_with_the_wish(tmp_path: Path) -> None:
+    file = tmp_path / "aic.yaml"
+    file.write_text('app: shop\nservices: {web: {run: x, needs: ["mesh://other.example/bank/pay"]}}\n')
+    assert refused(file, "istio") == [("services.web.needs", 2)]
+    wish = Wish(neighbours=("other.example=10.0.0.9:15443",), roots=("other.example=https://other.example/bundle",))
+    documents = renderings.rendered(file, mesh="istio", environment=None, wish=wish)
+    [entry] = [one for one in documents if one["kind"] == "ServiceEntry"]
+    assert entry["spec"]["endpoints"] == [{"address": "10.0.0.9", "ports": {"http": 15443}}]
+    for wrong in (
+        Wish(neighbours=("other.example",)),
+        Wish(neighbours=("other.example=nowhere",)),
+        Wish(roots=("=x",)),
+    ):
+        with pytest.raises(Mistake):
+            renderings.rendered(file, mesh="istio", environment=None, wish=wrong)

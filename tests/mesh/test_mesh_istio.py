@@ -10,9 +10,9 @@ import pytest
 from aiculturekit.mesh import istio
 from aiculturekit.mesh.features import node
 from aiculturekit.mesh.istio import checks
-from aiculturekit.mesh.nodes import Caller, Egress, Node
+from aiculturekit.mesh.nodes import Caller, Egress, Neighbour, Node, Remote
 from aiculturekit.mesh.rendering import Manifest, Place
-from aiculturekit.mesh.rules import Access, Check, Jwt
+from aiculturekit.mesh.rules import Access, Balance, Check, Jwt, Limit, Traffic
 
 PLACE = Place("shop")
 
@@ -145,3 +145,65 @@ def test_each_kind_of_address_is_found_in_its_way(address: str, resolution: str,
 def test_what_istio_cannot_tell_apart_outside_is_refused(needs: list[tuple[str, str]], refused: list[str]) -> None:
     assert [gap.service for gap in istio.gaps(outside(*needs))] == refused
     assert {gap.key for gap in istio.gaps(outside(*needs))} <= {"needs"}
+
+
+FAR = Remote("other.example", "bank", "pay")
+OTHER = Neighbour("other.example", "gate.example", 15443, "https://other.example/bundle")
+NAMED = Access(foreign=("spiffe://other.example/ns/bank/sa/pay",))
+
+
+def federated(neighbour: Neighbour = OTHER, **fields: Any) -> Node:
+    caller = Caller("shop", "web", 1, {"orders": 2}, remotes={FAR: 3})
+    return dataclasses.replace(node(**fields), callers=(caller,), neighbours=(neighbour,))
+
+
+def test_a_need_of_another_trust_domain_speaks_with_the_very_service() -> None:
+    found = kinds(federated())
+    [entry] = found["ServiceEntry"]
+    assert (entry["spec"]["hosts"], entry["spec"]["exportTo"]) == (["pay.bank.other.example"], ["."])
+    assert entry["spec"]["endpoints"] == [{"address": "gate.example", "ports": {"http": 15443}}]
+    [rule] = [one for one in found["DestinationRule"] if one["spec"]["host"] == "pay.bank.other.example"]
+    assert rule["spec"]["trafficPolicy"]["tls"] == {
+        "mode": "ISTIO_MUTUAL",
+        "sni": "pay.bank.other.example",
+        "subjectAltNames": ["spiffe://other.example/ns/bank/sa/pay"],
+    }
+    [sidecar] = found["Sidecar"]
+    assert "./pay.bank.other.example" in sidecar["spec"]["egress"][0]["hosts"]
+
+
+def test_foreign_roots_are_of_their_domain_and_never_an_alias() -> None:
+    [installation] = kinds(federated(access=NAMED))["IstioOperator"]
+    config = installation["spec"]["meshConfig"]
+    root = {"spiffeBundleUrl": "https://other.example/bundle", "trustDomains": ["other.example"]}
+    assert config["caCertificates"] == [root]
+    assert "trustDomainAliases" not in config
+    assert installation["spec"]["values"]["pilot"]["env"] == {"ISTIO_MULTIROOT_MESH": "true"}
+
+
+def test_a_foreign_workload_is_named_by_its_own_domain_and_enters_by_a_door_of_its_own() -> None:
+    found = kinds(federated(access=NAMED))
+    [policy] = [one for one in found["AuthorizationPolicy"] if one["metadata"]["name"] == "orders"]
+    sources = [source for rule in policy["spec"]["rules"] for source in rule["from"]]
+    assert {"source": {"principals": ["other.example/ns/bank/sa/pay"]}} in sources
+    [gateway] = found["Gateway"]
+    [server] = gateway["spec"]["servers"]
+    assert (server["tls"], server["hosts"]) == ({"mode": "PASSTHROUGH"}, ["orders.shop.cluster.local"])
+
+
+@pytest.mark.parametrize(
+    ("given", "refused"),
+    [
+        (federated(), []),
+        (federated(access=NAMED), []),
+        (federated(Neighbour("other.example", "gate.example", 15443)), ["needs"]),
+        (federated(Neighbour("other.example", roots="https://x")), ["needs"]),
+        (federated(Neighbour("z.example", "h", 1, "https://x"), access=NAMED), ["needs", "access.foreign"]),
+        (federated(access=NAMED, protocol="tcp"), ["access.foreign"]),
+        (federated(access=NAMED, traffic=Traffic(limit=(Limit(5),))), ["access.foreign"]),
+        (federated(access=NAMED, traffic=Traffic(balance=Balance("hash", header="x"))), ["access.foreign"]),
+        (federated(access=NAMED, traffic=Traffic(timeout=3.0)), []),
+    ],
+)
+def test_what_would_not_hold_across_domains_is_refused(given: Node, refused: list[str]) -> None:
+    assert [gap.key for gap in istio.gaps(given)] == refused

@@ -186,6 +186,7 @@ ENVIRONMENT = {
     "PILOT_ENABLE_METADATA_EXCHANGE": "false",
     "PILOT_ENABLE_GATEWAY_API": "false",
     "PILOT_ENABLE_ANALYSIS": "false",
+    "ISTIO_MULTIROOT_MESH": "true",
     "PILOT_DEBOUNCE_AFTER": "50ms",
 }
 
@@ -260,6 +261,7 @@ class Workload:
             "PROXY_XDS_DEBUG_VIA_AGENT": "false",
             "PILOT_CERT_PROVIDER": "istiod",
             "GRPC_XDS_BOOTSTRAP": "",
+            "PROXY_CONFIG_XDS_AGENT": "true",
             "PROXY_CONFIG": json.dumps(proxy),
         }
 

@@ -6,12 +6,12 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from aiculturekit.errors import Problem, Unsupported
+from aiculturekit.errors import Mistake, Problem, Unsupported
 from aiculturekit.language import say
 from aiculturekit.locator import Locator
-from aiculturekit.mesh import envoy, features
+from aiculturekit.mesh import envoy, features, federations, identities
 from aiculturekit.mesh.features import Cell
-from aiculturekit.mesh.nodes import Node
+from aiculturekit.mesh.nodes import Neighbour, Node
 from aiculturekit.mesh.rendering import Gap, Manifest, Place, Renderer
 from aiculturekit.plan import resources
 from aiculturekit.registry import RENDERERS
@@ -24,7 +24,8 @@ LOCAL = "local"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Wish:
-    """Where the objects are to go; what is None is as usual for the mesh and the application."""
+    """Where the objects are to go; what is None is as usual for the mesh and the application. `neighbours` are DOMAIN=HOST:PORT, where the
+    gateways of other trust domains are; `roots` DOMAIN=SOURCE, where their bundles are (a file, or https://...)."""
 
     namespace: str | None = None
     port: int | None = None
@@ -32,6 +33,8 @@ class Wish:
     trust_domain: str | None = None
     gateway_class: str | None = None
     ingress: str | None = None
+    neighbours: tuple[str, ...] = ()
+    roots: tuple[str, ...] = ()
 
 
 def rendered(file: Path, *, mesh: str, environment: str | None, wish: Wish) -> Sequence[Manifest]:
@@ -39,7 +42,7 @@ def rendered(file: Path, *, mesh: str, environment: str | None, wish: Wish) -> S
     every rule that the mesh can't express."""
     renderer: Renderer = RENDERERS.load(Locator.parse(f"{mesh}:"))
     application = load.load(file, environment=environment)
-    node = _node(application)
+    node = dataclasses.replace(_node(application), neighbours=_neighbours(wish))
     if found := features.gaps(renderer, node):
         raise Unsupported([_problem(application, mesh, gap) for gap in found])
     return renderer.render(node, place=_place(application.app, mesh, wish))
@@ -53,9 +56,29 @@ def _node(application: Application) -> Node:
     return nodes.node(documents, ports=ports, ingress_port=0)
 
 
+def _neighbours(wish: Wish) -> tuple[Neighbour, ...]:
+    """Raises Mistake or Failed."""
+    places = {domain: federations.located(at) for domain, at in map(_pair, wish.neighbours)}
+    roots = {domain: federations.roots(source) for domain, source in map(_pair, wish.roots)}
+    return tuple(
+        Neighbour(domain, *places.get(domain, ("", 0)), roots=roots.get(domain, ""))
+        for domain in sorted({*places, *roots})
+    )
+
+
+def _pair(text: str) -> tuple[str, str]:
+    domain, _, value = text.partition("=")
+    if not identities.is_domain(domain) or not value:
+        message = say("{text} names no trust domain and what is to be known of it", text=repr(text[:80]))
+        raise Mistake(message, hint=say("write other.example=VALUE"))
+    return domain, value
+
+
 def _place(app: str, mesh: str, wish: Wish) -> Place:
     """Only Istio's own gateway has an identity that is known beforehand."""
-    given = {name: value for name, value in dataclasses.asdict(wish).items() if value not in (None, ())}
+    about_others = ("neighbours", "roots")
+    written = dataclasses.asdict(wish).items()
+    given = {name: value for name, value in written if value not in (None, ()) and name not in about_others}
     usual = {} if mesh == "istio" else {"ingress": ""}
     return Place(**{"namespace": app, **usual, **given})
 

@@ -36,6 +36,7 @@ APP, SERVICE, CALLER = "shop", "orders", "web"
 _ONE = (Version("v1", 9001),)
 _TWO = (Version("v1", 9001, 90), Version("v2", 9002, 10))
 _JWT = Jwt(issuer="https://login.example", jwks='{"keys": []}')
+_BUNDLE = "https://other.example/bundle"
 _BETA = Match(header={"x-beta": Pattern(exact="true")})
 
 
@@ -155,14 +156,16 @@ def _far() -> Node:
     return dataclasses.replace(
         node(),
         callers=(Caller(APP, CALLER, 9100, {SERVICE: 9200}, remotes={far: 9300}),),
-        neighbours=(Neighbour("other.example", "192.0.2.1", 15443),),
+        neighbours=(Neighbour("other.example", "192.0.2.1", 15443, _BUNDLE),),
     )
 
 
 def _entered() -> Node:
     foreign = Access(foreign=("spiffe://other.example/ns/shop/sa/pay",))
     here = Gateway("192.0.2.2", 15443)
-    return dataclasses.replace(node(access=foreign), neighbours=(Neighbour("other.example"),), gateway=here)
+    return dataclasses.replace(
+        node(access=foreign), neighbours=(Neighbour("other.example", roots=_BUNDLE),), gateway=here
+    )
 
 
 def _traffic(versions: tuple[Version, ...] = _ONE, **rules: Any) -> Node:

@@ -78,7 +78,7 @@ class Federation:
                 say("{name} is this node's own trust domain", name=name),
                 hint=say("the other node needs another one: AIC_TRUST_DOMAIN at its first start"),
             )
-        host, port = _address(address) if address else ("", 0)
+        host, port = located(address) if address else ("", 0)
         bundle = await _read(source)
         await _checked(name, bundle)
         domain = Domain(name, bundle, source, host, port, time.time())
@@ -138,7 +138,12 @@ class Federation:
         self._domains = domains
 
 
-def _address(text: str) -> tuple[str, int]:
+def roots(source: str) -> str:
+    """What a cluster is told of a domain's roots: PEM out of a file, or the address, which it reads itself. Raises Mistake or Failed."""
+    return source if source.startswith("https://") else bundles.pem(_bundle(source))
+
+
+def located(text: str) -> tuple[str, int]:
     """`host:port`. Raises Mistake."""
     host, _, port = text.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 65536:
@@ -147,9 +152,13 @@ def _address(text: str) -> tuple[str, int]:
 
 
 async def _read(source: str) -> dict[str, Any]:
+    return await asyncio.to_thread(_bundle, source)
+
+
+def _bundle(source: str) -> dict[str, Any]:
     """The bundle in a file or behind an address. Raises Mistake or Failed."""
     try:
-        text = await asyncio.to_thread(_text, source)
+        text = _text(source)
     except (OSError, ValueError) as error:
         raise Failed(say("the trust bundle in {source} cannot be read: {error}", source=source, error=error)) from error
     try:

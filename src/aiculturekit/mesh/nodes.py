@@ -63,11 +63,13 @@ class Remote:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Neighbour:
-    """Another node with which trust is shared: its trust domain, and where its gateway is; without `host` it only calls us."""
+    """Another node with which trust is shared: its trust domain, and where its gateway is; without `host` it only calls us. `roots` (PEM,
+    or the https address of its bundle) are for a cluster; this machine keeps them in the federation."""
 
     domain: str
     host: str = ""
     port: int = 0
+    roots: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -47,6 +47,14 @@ def render(
     ingress: Annotated[
         str | None, typer.Option("--ingress", help=say("The ingress's service account in the mesh, as NAMESPACE/NAME."))
     ] = None,
+    neighbour: Annotated[
+        list[str] | None,
+        typer.Option("--neighbour", help=say("Where another trust domain's gateway is: DOMAIN=HOST:PORT.")),
+    ] = None,
+    roots: Annotated[
+        list[str] | None,
+        typer.Option("--roots", help=say("Its trust bundle: DOMAIN=FILE, or DOMAIN=https://...")),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help=say("A directory to write to, a file for each object."))
     ] = None,
@@ -54,7 +62,16 @@ def render(
 ) -> None:
     from aiculturekit.control import renderings
 
-    wish = renderings.Wish(namespace, port, tuple(host or ()), trust_domain, gateway_class, ingress)
+    wish = renderings.Wish(
+        namespace,
+        port,
+        tuple(host or ()),
+        trust_domain,
+        gateway_class,
+        ingress,
+        neighbours=tuple(neighbour or ()),
+        roots=tuple(roots or ()),
+    )
     documents = renderings.rendered(choices.file(path), mesh=mesh, environment=environment, wish=wish)
     if output is not None:
         files = _write(output.expanduser().absolute(), documents)

@@ -20,7 +20,7 @@ from aiculturekit.mesh.rules import UNSENT
 
 _CALLER = "@gateway"
 """Whom the service's rules take for the caller; no workload can be called so."""
-_TIMEOUT = 15.0
+TIMEOUT = 15.0
 """Seconds for an answer from another node; the called side has its own, shorter or longer."""
 
 
@@ -61,7 +61,7 @@ def hosts(node: Node) -> Iterator[Json]:
     for caller, remote, _, _ in _ways(node):
         name = names.far(caller.app, caller.name, remote)
         retry = {"retry_on": UNSENT, "num_retries": 1}
-        action = {"cluster": name, "timeout": documents.seconds(_TIMEOUT), "retry_policy": retry}
+        action = {"cluster": name, "timeout": documents.seconds(TIMEOUT), "retry_policy": retry}
         yield {"name": name, "domains": [name], "routes": [{"match": {"prefix": "/"}, "route": action}]}
 
 

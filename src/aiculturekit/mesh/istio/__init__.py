@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from aiculturekit.mesh.istio import (
     checks,
     destinations,
+    federation,
     filters,
     gateways,
     installations,
@@ -41,6 +42,7 @@ def render(node: Node, *, place: Place) -> list[Manifest]:
         *tokens.rendered(node, place),
         *checks.rendered(node, place),
         *outside.rendered(node, place),
+        *federation.rendered(node, place),
         *sidecars.rendered(node, place),
         *filters.rendered(node, place),
         *limits.rendered(node, place),
@@ -59,6 +61,7 @@ def _gaps(node: Node) -> Iterator[Gap]:
         yield from tokens.gaps(service)
         yield from checks.gaps(service)
     yield from outside.gaps(node)
+    yield from federation.gaps(node)
 
 
 RENDERER = Renderer(render=render, gaps=gaps, unsaid=frozenset({"protocol http2"}))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from aiculturekit.mesh.envoy.documents import seconds
 from aiculturekit.mesh.envoy.names import replica_cookie
-from aiculturekit.mesh.istio import localities, names
+from aiculturekit.mesh.istio import federation, localities, names
 from aiculturekit.mesh.istio.matches import Json
 from aiculturekit.mesh.nodes import Node, Service
 from aiculturekit.mesh.rendering import Manifest, Place
@@ -25,7 +25,8 @@ def rendered(node: Node, place: Place) -> Iterator[Manifest]:
             place,
             host=names.host(service.name, place),
             trafficPolicy=_policy(service),
-            subsets=[{"name": version.name, "labels": {"version": version.name}} for version in service.versions],
+            subsets=[{"name": version.name, "labels": {"version": version.name}} for version in service.versions]
+            + federation.subsets(service, node),
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from aiculturekit.mesh.istio import names
+from aiculturekit.mesh.istio import federation, names
 from aiculturekit.mesh.nodes import Node, Service
 from aiculturekit.mesh.rendering import Manifest, Place
 
@@ -14,6 +14,8 @@ def rendered(node: Node, place: Place) -> Iterator[Manifest]:
     """One policy for each service; one without callers admits nobody."""
     for service in node.services:
         rules = [_rule(service, caller, place) for caller in sorted(service.callers)]
+        if foreign := federation.foreigners(service, node):
+            rules.append({"from": [{"source": {"principals": foreign}}]})
         selector = {"matchLabels": {"app": service.name}}
         fields: dict[str, Any] = {"selector": selector, "action": "ALLOW"} | ({"rules": rules} if rules else {})
         policy = names.security("AuthorizationPolicy", service.name, place, **fields)

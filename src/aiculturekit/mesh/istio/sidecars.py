@@ -6,16 +6,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from aiculturekit.mesh.istio import names, outside
+from aiculturekit.mesh.istio import federation, names, outside
 from aiculturekit.mesh.nodes import Node
 from aiculturekit.mesh.rendering import Manifest, Place
 
 
 def rendered(node: Node, place: Place) -> Iterator[Manifest]:
     for caller in node.callers:
-        hosts = [f"./{names.host(target, place)}" for target in sorted(caller.needs)] + outside.hosts(
-            node, caller, place
-        )
+        hosts = [f"./{names.host(target, place)}" for target in sorted(caller.needs)]
+        hosts += outside.hosts(node, caller, place)
+        hosts += federation.hosts(node, caller)
         held = {"outboundTrafficPolicy": {"mode": "REGISTRY_ONLY"}} if node.egresses else {}
         yield names.networking(
             "Sidecar",
