@@ -35,7 +35,7 @@ async def what_is_not_public_is_not_there(stage: Stage) -> None:
     assert (await stage.ask("/x")).status == 200
     with_none = await asyncio.gather(stage.ask("/x", source="ingress"), return_exceptions=True)
     assert all(isinstance(one, OSError) or getattr(one, "status", 404) == 404 for one in with_none), with_none
-    assert len(stage.seen) == 1
+    assert len(stage.seen) == 1, stage.seen
 
 
 @case("needs")
