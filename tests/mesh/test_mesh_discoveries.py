@@ -218,7 +218,9 @@ async def test_the_socket_is_private_and_takes_the_place_of_a_stale_one(tmp_path
     await discovery.close()
 
 
-@pytest.mark.parametrize("spoilt", [b"GET / HTTP/1.1\r\n\r\n", frames.PREFACE + b"\xff\xff\xff" + bytes(6)])
+@pytest.mark.parametrize(
+    "spoilt", [b"GET / HTTP/1.1\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\xff\xff\xff" + bytes(6)]
+)
 async def test_what_is_no_http2_ends_its_own_connection_alone(served: Discovery, tmp_path: Path, spoilt: bytes) -> None:
     put(tmp_path, "shop/gw")
     reader, writer = await asyncio.open_unix_connection(served.socket)
