@@ -16,6 +16,7 @@ from aiculturekit.engine.supervisor import Engine
 from aiculturekit.engine.workloads import Instance, Key, Status
 from aiculturekit.errors import NotFound
 from aiculturekit.language import say
+from aiculturekit.locator import Locator
 from aiculturekit.mesh.nodes import Edge
 from aiculturekit.plan.documents import Document
 from aiculturekit.state import changes, releases
@@ -188,7 +189,9 @@ class Views:
             "kind": rows[0]["kind"],
             "state": _worst(rows),
             "public": [d.name for d in documents if d.kind == "ingress" and d.body["service"] == name],
-            "needs": [need | {"url": need["url"] or urls.get(_variable(need["name"]))} for need in body["needs"]],
+            "needs": [
+                need | {"url": need["url"] or _shown(urls.get(_variable(need["name"])))} for need in body["needs"]
+            ],
             "callers": access["callers"],
             "versions": [
                 row
@@ -325,3 +328,8 @@ def _app_state(services: Sequence[Mapping[str, Any]], *, running: str | None, la
 
 def _is_isolated(platform: Mapping[str, Any]) -> bool:
     return platform.get("isolation") == "network-namespaces"
+
+
+def _shown(url: str | None) -> str | None:
+    """Without what is secret in it."""
+    return str(Locator.parse(url)) if url else url

@@ -54,7 +54,9 @@ def is_played(resource: Resource) -> bool:
 
 def _server(application: Application, name: str, resource: Resource) -> Document:
     """The process beside the data: what it must be restarted for, and who may use it."""
-    body = resource.model_dump(mode="json", exclude_none=True, exclude={"backup", "url"})
+    body = resource.model_dump(mode="json", exclude_none=True, exclude={"backup", "url", "health"})
+    if resource.run:
+        body |= {"directory": str(application.directory), "probe": _probe(resource.health)}
     return Document("server", name, body | {"users": permissions.users(application, resource=name)})
 
 

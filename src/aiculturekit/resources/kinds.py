@@ -4,34 +4,59 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Literal
 
 from aiculturekit.registry import Registry
 
 Tier = Literal["embedded", "outside"]
+_NONE: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Kind:
     """One type. `scheme` begins its URL; `title` is its name for people. `protocol` is what the mesh may take its connections for.
-    `embedded`: its server comes with us and runs here; else it is what a `url:` names."""
+    `embedded`: its server comes with us and runs here; else it is what a `url:` names. `port` is the usual one of such a server, for
+    the URLs that leave it out; `schemes` are all that may begin them. `versions` has the package's exact version of each that may be
+    asked for, the usual one last; PostgreSQL has its own table."""
 
     title: str
     scheme: str
     protocol: Literal["tcp", "http"] = "tcp"
     is_embedded: bool = False
+    port: int | None = None
+    schemes: tuple[str, ...] = ()
+    versions: Mapping[str, str] = dataclasses.field(default_factory=lambda: _NONE, hash=False)
 
 
 KINDS: Mapping[str, Kind] = {
-    "postgres": Kind("PostgreSQL", "postgresql", is_embedded=True),
-    "redis": Kind("Valkey", "redis"),
-    "s3": Kind("S3", "s3", protocol="http"),
-    "nats": Kind("NATS", "nats"),
-    "mysql": Kind("MySQL", "mysql"),
-    "mongodb": Kind("MongoDB", "mongodb"),
-    "smtp": Kind("SMTP", "smtp"),
-    "custom": Kind("custom", "tcp"),
+    "postgres": Kind(
+        "PostgreSQL",
+        "postgresql",
+        is_embedded=True,
+        port=5432,
+        schemes=("postgresql", "postgres"),
+    ),
+    "redis": Kind(
+        "Valkey", "redis", is_embedded=True, port=6379, schemes=("redis", "rediss"), versions={"9": "9.1.2.post2"}
+    ),
+    "s3": Kind("S3", "s3", protocol="http", is_embedded=True, schemes=("s3",), versions={"4": "4.48"}),
+    "nats": Kind("NATS", "nats", is_embedded=True, port=4222, schemes=("nats", "tls"), versions={"2": "2.15.1"}),
+    "mysql": Kind("MySQL", "mysql", port=3306, schemes=("mysql", "mariadb")),
+    "mongodb": Kind("MongoDB", "mongodb", port=27017, schemes=("mongodb",)),
+    "smtp": Kind("SMTP", "smtp", is_embedded=True, port=587, schemes=("smtp", "smtps"), versions={"1": "1.4.6"}),
+    "custom": Kind("custom", "tcp", is_embedded=True),
 }
 """Those that a server plays. `sqlite` and `volume` are files and need none."""
 
-BACKENDS = Registry("resources", {"postgres": "aiculturekit.resources.backends.postgres:Postgres"})
+BACKENDS = Registry(
+    "resources",
+    {
+        "postgres": "aiculturekit.resources.backends.postgres:Postgres",
+        "redis": "aiculturekit.resources.backends.redis:Redis",
+        "s3": "aiculturekit.resources.backends.s3:S3",
+        "nats": "aiculturekit.resources.backends.nats:Nats",
+        "smtp": "aiculturekit.resources.backends.smtp:Smtp",
+        "custom": "aiculturekit.resources.backends.custom:Custom",
+    },
+)

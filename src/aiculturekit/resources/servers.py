@@ -41,18 +41,19 @@ class Ground:
 @dataclasses.dataclass(frozen=True, slots=True)
 class Launch:
     """How the server is started: a command for the shell, in which $PORT is the port of loopback that it must listen on, and the probe
-    that tells when it can be used (the keys of a workload's)."""
+    that tells when it can be used (the keys of a workload's). `directory` is where it runs; None: where its data is."""
 
     command: str
     probe: Mapping[str, Any] = dataclasses.field(hash=False)
     environment: Mapping[str, str] = dataclasses.field(default_factory=dict, hash=False)
     startup: float = 60.0
     grace: float = 30.0
+    directory: Path | None = None
 
 
 class Server(Protocol):
-    def tool(self, body: Mapping[str, Any]) -> Tool:
-        """What must be installed. Raises Mistake for a version that cannot be had."""
+    def tool(self, body: Mapping[str, Any]) -> Tool | None:
+        """What must be installed; None: nothing. Raises Mistake for a version that cannot be had."""
         ...
 
     def prepare(self, ground: Ground) -> Launch:

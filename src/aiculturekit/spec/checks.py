@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from aiculturekit.language import say
-from aiculturekit.spec import needs, references, rules
+from aiculturekit.spec import needs, references, rules, stores
 from aiculturekit.spec.models import NAME, SECTIONS, File
 from aiculturekit.spec.services import Runnable, Service
 from aiculturekit.spec.texts import Path as KeyPath
@@ -41,6 +41,8 @@ def findings(file: File, *, directory: Path) -> Iterator[Finding]:
                 yield ("functions", name, "on", at), *_nothing("topics", trigger.topic, list(file.topics))
             if sum(bool(way) for way in (trigger.topic, trigger.http, trigger.cron)) != 1:
                 yield ("functions", name, "on", at), say("must say one thing: topics/NAME, http or cron"), ""
+    for name, resource in file.resources.items():
+        yield from stores.findings(name, resource)
     yield from _files(file, directory)
 
 
@@ -156,11 +158,11 @@ def _reference(path: KeyPath, reference: str, file: File, workload: Runnable) ->
         yield path, say("${{{reference}}} refers to nothing", reference=reference[:60]), hint
     elif target not in getattr(file, section):
         yield path, *_nothing(section, target, list(getattr(file, section)))
-    elif output != "url":
+    elif output not in (known := stores.outputs(file.resources[target]) if section == "resources" else ("url",)):
         yield (
             path,
             say("{section}/{name} has no output {output}", section=section, name=target, output=repr(output)),
-            say("it has url"),
+            say("it has {outputs}", outputs=", ".join(known)),
         )
     elif not any((need.kind, need.name) == (section, target) for need in workload.needs):
         shown = target if section == "services" else f"{section}/{target}"

@@ -19,8 +19,8 @@ from pydantic import ValidationError
 
 from aiculturekit.errors import Problem, SpecError
 from aiculturekit.language import say
-from aiculturekit.spec import checks, complaints, overlays, references, texts
-from aiculturekit.spec.models import Application, File, Ref
+from aiculturekit.spec import checks, complaints, overlays, references, stores, texts
+from aiculturekit.spec.models import Application, File, Ref, Resource
 from aiculturekit.spec.services import Job, Service, Version
 
 DEFAULT = "local"
@@ -155,7 +155,36 @@ def _with_variables(
         name: job.model_copy(update={"env": resolved(job.env, ("jobs", name, "env"))})
         for name, job in model.jobs.items()
     }
-    return model.model_copy(update={"services": services, "jobs": jobs}), problems
+    resources = {
+        name: resource.model_copy(
+            update={"url": _secret(name, resource, variables, problems, file=file, places=places)}
+        )
+        for name, resource in model.resources.items()
+    }
+    return model.model_copy(update={"services": services, "jobs": jobs, "resources": resources}), problems
+
+
+def _secret(
+    name: str,
+    resource: Resource,
+    variables: Mapping[str, str],
+    problems: list[Problem],
+    *,
+    file: str,
+    places: overlays.Places,
+) -> str | None:
+    """The URL behind `secret:env/NAME`; what is wrong with it is added to `problems`, without its text."""
+    wanted = stores.variable(resource.url) if resource.url else None
+    if wanted is None:
+        return resource.url
+    found = resource.model_copy(update={"url": variables.get(wanted) or None})
+    if found.url is None:
+        message = say("{name} is not set in your environment", name=wanted)
+        hint = say("set it to the server's URL, then run the command again")
+        problems.append(complaints.problem(("resources", name, "url"), message, hint=hint, file=file, places=places))
+    for path, message, hint in stores.findings(name, found) if found.url else ():
+        problems.append(complaints.problem(path, message, hint=hint, file=file, places=places))
+    return found.url
 
 
 def _finished(model: File, *, file: Path, environment: str, text: str, places: overlays.Places) -> Application:

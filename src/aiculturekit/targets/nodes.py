@@ -17,6 +17,7 @@ from aiculturekit.mesh.nodes import USUAL_PORTS, Caller, Egress, Entry, Node, Re
 from aiculturekit.mesh.rules import Access, Match, Traffic
 from aiculturekit.plan.documents import Document
 from aiculturekit.resources.kinds import KINDS
+from aiculturekit.resources.outputs import standing
 
 _ALONE = Realm()
 Applications = Mapping[str, Sequence[Document]]
@@ -194,13 +195,20 @@ def _remotes(documents: Sequence[Document]) -> list[tuple[str, Remote]]:
 
 
 def _egresses(app: str, documents: Sequence[Document]) -> list[Egress]:
-    """What the needs of all versions of a workload name outside of every application, sorted."""
-    found = {
-        _egress(app, document.name.partition("/")[0], need["url"])
+    """What the needs of all versions of a workload name outside of every application, sorted: an address, or a resource that stands
+    at one."""
+    elsewhere = {name: one.body for name, one in _of_kind(documents, "resource").items() if one.body.get("url")}
+    needs = [
+        (document.name.partition("/")[0], need)
         for document in documents
         if document.kind in RUNNING
         for need in document.body["needs"]
-        if need["kind"] == "external"
+    ]
+    found = {_egress(app, caller, need["url"]) for caller, need in needs if need["kind"] == "external"} | {
+        Egress(app, caller, "tcp", host, port)
+        for caller, need in needs
+        if need["kind"] == "resources" and need["name"] in elsewhere
+        for host, port in standing(elsewhere[need["name"]]["type"], elsewhere[need["name"]]["url"])
     }
     return sorted(found, key=lambda egress: (egress.caller, egress.scheme, egress.host, egress.port))
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from aiculturekit.errors import Problem
+from aiculturekit.errors import Mistake, Problem
 from aiculturekit.language import say
+from aiculturekit.locator import Locator
 from aiculturekit.resources import kinds
 from aiculturekit.spec.models import Application
 from aiculturekit.spec.services import Service
-from aiculturekit.targets.local import data, launches
+from aiculturekit.targets.local import launches
 
 _SECTIONS = ("functions", "topics", "config")
 
@@ -32,16 +33,22 @@ def _sections(application: Application) -> Iterator[tuple[str, str, str]]:
 def _resources(application: Application) -> Iterator[tuple[str, str, str]]:
     for name, resource in application.resources.items():
         kind = kinds.KINDS.get(resource.type)
-        if resource.url or not (resource.type in data.TYPES or (kind and kind.is_embedded)):
+        if resource.url or kind is None:
+            continue
+        if not kind.is_embedded:
             yield (
                 f"resources.{name}.type",
-                say("the target local: cannot run a resource of type {type} yet", type=resource.type),
-                say("it has {types}; or run the server as a service", types=", ".join(_types())),
+                say("{title} does not come with the platform", title=kind.title),
+                say(
+                    "install a server of your own and name it: url: {scheme}://USER:PASSWORD@HOST/NAME",
+                    scheme=kind.scheme,
+                ),
             )
-
-
-def _types() -> list[str]:
-    return [*data.TYPES, *(name for name, kind in kinds.KINDS.items() if kind.is_embedded)]
+            continue
+        try:
+            kinds.BACKENDS.load(Locator(resource.type))().tool({"version": resource.version})
+        except Mistake as mistake:
+            yield f"resources.{name}.version", str(mistake), mistake.hint or ""
 
 
 def _services(application: Application) -> Iterator[tuple[str, str, str]]:

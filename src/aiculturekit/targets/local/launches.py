@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from aiculturekit.engine.environments import Environment
@@ -14,6 +15,7 @@ from aiculturekit.errors import Mistake
 from aiculturekit.language import say
 from aiculturekit.mesh.nodes import Tracing
 from aiculturekit.plan.documents import Document
+from aiculturekit.spec.references import expand
 from aiculturekit.targets import nodes
 
 MIGRATION = "migrate"
@@ -55,9 +57,16 @@ def key(app: str, document: Document) -> Key:
 
 
 def variables(
-    app: str, document: Document, *, environment: Environment, inherited: Mapping[str, str], outputs: Mapping[str, str]
+    app: str,
+    document: Document,
+    *,
+    environment: Environment,
+    inherited: Mapping[str, str],
+    outputs: Mapping[str, str],
+    references: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, str]:
-    """Later ones win: inherited, the environment built for it, telemetry, what its needs give (`outputs`), what the file says."""
+    """Later ones win: inherited, the environment built for it, telemetry, what its needs give (`outputs`), what the file says, in which
+    `references` has the value of each `${…}`."""
     name, _, version = document.name.partition("/")
     passed = {key: value for key, value in inherited.items() if key in PASSED_ON or key.startswith("LC_")}
     path = ":".join([*(str(folder) for folder in environment.path), inherited.get("PATH", "/usr/bin:/bin")])
@@ -65,7 +74,11 @@ def variables(
         "OTEL_SERVICE_NAME": name,
         "OTEL_RESOURCE_ATTRIBUTES": f"service.namespace={app},service.version={version or 'v1'},deployment.environment.name=local",
     }
-    return {**passed, **environment.variables, "PATH": path, **telemetry, **outputs, **document.body["env"]}
+    said = {
+        key: expand(text, lookup=lambda name: references.get(name, f"${{{name}}}"))
+        for key, text in document.body["env"].items()
+    }
+    return {**passed, **environment.variables, "PATH": path, **telemetry, **outputs, **said}
 
 
 def exporter(tracing: Tracing | None) -> dict[str, str]:

@@ -22,7 +22,7 @@ from aiculturekit.language import say
 from aiculturekit.locator import Locator
 from aiculturekit.plan import permissions
 from aiculturekit.plan.documents import Document
-from aiculturekit.resources import places, tools
+from aiculturekit.resources import outputs, places, tools
 from aiculturekit.resources.kinds import BACKENDS
 from aiculturekit.resources.servers import Ground, Launch, Server, Several, Verb
 from aiculturekit.targets import nodes
@@ -84,10 +84,11 @@ class Stores:
         for need in workload.body["needs"]:
             if need["kind"] == "resources":
                 server = documents.get(("server", need["name"]))
+                resource = documents["resource", need["name"]]
                 found = (
                     self._urls(app, server, user, need["verb"], ports[nodes.outbound(app, name, need["name"])])
                     if server
-                    else {need["name"]: data.url(self._home, app, documents["resource", need["name"]])}
+                    else {need["name"]: resource.body.get("url") or data.url(self._home, app, resource)}
                 ) | found
         return found
 
@@ -106,17 +107,33 @@ class Stores:
             f"{document.name}-{part}": url for part, url in further.items()
         }
 
+    def outputs(
+        self, app: str, workload: Document, *, documents: Documents, ports: Mapping[str, int]
+    ) -> dict[str, dict[str, str]]:
+        """Resource needed -> everything that it gives the workload, by name."""
+        urls = self.urls(app, workload, documents=documents, ports=ports)
+        found = {}
+        for name in {need["name"] for need in workload.body["needs"] if need["kind"] == "resources"}:
+            body = documents["resource", name].body
+            found[name] = outputs.of(body["type"], urls[name], declared=body.get("outputs"))
+        return found
+
     def is_running(self, app: str, name: str) -> bool:
         status = self._engine.status(_key(app, name))
         return status is not None and status.ready > 0
 
     async def ground(self, app: str, document: Document, *, tell: Callable[[str], None] = lambda _: None) -> Ground:
         """Where the resource is on this machine, its tool installed. Raises BuildFailed, HostTrouble."""
-        programs = await tools.ensure(
-            backend(document).tool(document.body),
-            cache=places.cache(self._uid),
-            is_reachable=lambda path: places.is_reachable(path, self._uid),
-            progress=tell,
+        tool = backend(document).tool(document.body)
+        programs = (
+            await tools.ensure(
+                tool,
+                cache=places.cache(self._uid),
+                is_reachable=lambda path: places.is_reachable(path, self._uid),
+                progress=tell,
+            )
+            if tool
+            else Path()
         )
         try:
             folder = await threads.run(places.create, self._home, app, document.name, uid=self._uid)
@@ -167,7 +184,7 @@ def _workload(app: str, document: Document, ground: Ground, launch: Launch, *, r
     return Workload(
         key=_key(app, document.name),
         command=launch.command,
-        directory=ground.folder,
+        directory=launch.directory or ground.folder,
         revision=_revision(document.body, launch),
         environment=environment,
         kind="resource",

@@ -15,13 +15,15 @@ from aiculturekit.engine.supervisor import Engine
 from aiculturekit.engine.workloads import Key, Status, Workload
 from aiculturekit.errors import HostTrouble, Problem
 from aiculturekit.language import say
+from aiculturekit.locator import Locator
 from aiculturekit.mesh.meshes import Mesh
 from aiculturekit.mesh.nodes import Realm, Tracing
 from aiculturekit.plan.documents import RANKS, Document
 from aiculturekit.plan.steps import Step
+from aiculturekit.resources import outside
 from aiculturekit.spec.models import Application
 from aiculturekit.targets import nodes
-from aiculturekit.targets.local import checks, data, launches, ledgers
+from aiculturekit.targets.local import checks, data, gifts, launches, ledgers
 from aiculturekit.targets.local.migrations import Migrations
 from aiculturekit.targets.local.ports import Ports
 from aiculturekit.targets.local.stores import Stores, needed_users
@@ -119,11 +121,9 @@ class Local:
 
     def urls(self, app: str, document: Document) -> dict[str, str]:
         """Variable -> value for everything that the workload's needs give it."""
-        services = launches.urls(app, document, ports=self._ports.held)
-        resources = self._stores.urls(app, document, documents=self._documents[app], ports=self._ports.held)
-        given = {launches.variable(name): url for name, url in {**services, **resources}.items()}
-        proxy = self._ports.held[nodes.proxy(app, document.name.partition("/")[0])]
-        return given | {"MESH_PROXY_URL": f"http://127.0.0.1:{proxy}"}
+        return gifts.variables(
+            app, document, stores=self._stores, documents=self._documents[app], ports=self._ports.held
+        )
 
     async def _perform_rule(self, app: str, step: Step, release: int, progress: Progress) -> None:
         _keep(self._documents, app, step)
@@ -134,9 +134,10 @@ class Local:
             if step.action == "delete" or (step.before and step.before.body["type"] != step.document.body["type"]):
                 kept = await threads.run(data.set_aside, self._home, app, step.before or step.document)
                 await self._stores.forget(app, step.document.name)
-                progress(step.document.name, say("its data was set aside: {folder}", folder=kept))
+                if kept:
+                    progress(step.document.name, say("its data was set aside: {folder}", folder=kept))
             if step.action != "delete":
-                await threads.run(data.create, self._home, app, step.document)
+                await _provide(self._home, app, step.document, progress)
         except OSError as error:
             raise HostTrouble(say("resources/{name}: {error}", name=step.document.name, error=str(error))) from error
         _keep(self._documents, app, step)
@@ -230,6 +231,9 @@ class Local:
             environment=environment,
             inherited=self._inherited,
             outputs=self.urls(app, document) | launches.exporter(self._tracing),
+            references=gifts.references(
+                app, document, stores=self._stores, documents=self._documents[app], ports=self._ports.held
+            ),
         )
         launch = launches.workload(app, document, environment=environment, variables=variables, release=release)
         await self._engine.apply(_as_many(launch, document, self._engine.status(launch.key)), progress=tell)
@@ -249,6 +253,16 @@ def _keep(documents: dict[str, dict[tuple[str, str], Document]], app: str, step:
         documents.pop(app, None)
 
 
+async def _provide(home: Path, app: str, document: Document, progress: Progress) -> None:
+    """The resource's data has a place; what stands elsewhere is only looked at."""
+    if url := document.body.get("url"):
+        version = await outside.check(document.name, document.body["type"], url)
+        shown = str(Locator.parse(url))
+        progress(document.name, say("{url} answers {version}", url=shown, version=version).rstrip())
+    else:
+        await threads.run(data.create, home, app, document)
+
+
 def _callers(
     documents: Mapping[str, Mapping[tuple[str, str], Document]], *, names: Collection[str]
 ) -> set[tuple[str, tuple[str, str]]]:
@@ -261,7 +275,7 @@ def _callers(
 def _is_real(app: str, document: Document, *, home: Path, engine: Engine) -> bool:
     """Whether what the document says is there: its data, its processes. Rules are as real as the document."""
     if document.kind == "resource":
-        return data.is_there(home, app, document)
+        return bool(document.body.get("url")) or data.is_there(home, app, document)
     if document.kind == "server":
         return engine.status(Key(app, document.name, nodes.SERVER_VERSION)) is not None
     if document.kind == "migration":

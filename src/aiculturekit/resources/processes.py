@@ -1,0 +1,108 @@
+"""A server of ours as a process: how it is started, where it answers, and how it is told that its files changed.
+
+A server may live in a network namespace of its own, which nobody outside can dial; the way in is the namespace of its process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import os
+import secrets
+import signal
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+from aiculturekit import namespaces
+from aiculturekit.errors import Failed
+from aiculturekit.language import say
+from aiculturekit.resources import programs
+from aiculturekit.resources.servers import Ground
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+_RUNNING = "running"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Running:
+    """`port` is one of loopback, in the network namespace of the process."""
+
+    pid: int
+    port: int
+
+
+def command(ground: Ground, words: Sequence[object]) -> str:
+    """For the shell: become the program, as the user who runs servers. Words may hold $PORT."""
+    return noted(ground, [*programs.prefix(ground.uid), *words])
+
+
+def noted(ground: Ground, words: Sequence[object]) -> str:
+    """For the shell: leave a note of the process and its port, then become the program."""
+    quoted = " ".join(f'"{word}"' for word in words)
+    return f'echo $$ $PORT >"{ground.sockets}/{_RUNNING}" && exec {quoted}'
+
+
+def running(ground: Ground) -> Running:
+    """Raises Failed where it does not run."""
+    try:
+        pid, port = map(int, (ground.sockets / _RUNNING).read_text().split())
+        os.kill(pid, 0)
+    except (OSError, ValueError):
+        raise Failed(say("{name} does not run", name=ground.name), hint=say("`aic up` starts it")) from None
+    return Running(pid, port)
+
+
+def reload(ground: Ground) -> None:
+    """It reads its files anew. Raises Failed."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(running(ground).pid, signal.SIGHUP)
+
+
+@contextlib.asynccontextmanager
+async def dialled(ground: Ground) -> AsyncIterator[Streams]:
+    """A connection to its port, closed at the end. Raises Failed, OSError."""
+    there = running(ground)
+    reader, writer = await _connected(there)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+
+
+async def _connected(there: Running) -> Streams:
+    if namespaces.is_inside(there.pid, None):
+        return await asyncio.open_connection("127.0.0.1", there.port)
+    made = namespaces.connection(Path(f"/proc/{there.pid}/ns/net"))
+    try:
+        await asyncio.get_running_loop().sock_connect(made, ("127.0.0.1", there.port))
+    except BaseException:
+        made.close()
+        raise
+    return await asyncio.open_connection(sock=made)
+
+
+def write(file: Path, text: str, *, uid: int | None) -> None:
+    """All of it or nothing, for its user alone. Blocks."""
+    if file.exists() and file.read_text() == text:
+        return
+    fresh = file.with_name(f"{file.name}.new")
+    fresh.unlink(missing_ok=True)
+    fresh.touch(mode=0o600)
+    fresh.write_text(text)
+    if uid is not None:
+        os.chown(fresh, uid, uid)
+    fresh.rename(file)
+
+
+def own_folder(folder: Path, *, uid: int | None) -> Path:
+    """There, for its user alone. Blocks."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if uid is not None:
+        os.chown(folder, uid, uid)
+    return folder
+
+
+def secret() -> str:
+    """One that nobody has to remember: safe in a URL and in every file of settings."""
+    return secrets.token_urlsafe(24)

@@ -1,0 +1,203 @@
+"""What every type of resource promises, asked of real servers with real clients."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from aiculturekit.errors import Mistake
+from aiculturekit.resources import mails
+from tests.resources.clients import CLIENTS, Client, Given, Refused
+from tests.resources.stages import Stage, credentials, stage
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+
+KEEPER = """\
+import os, pathlib
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+class Handler(BaseHTTPRequestHandler):
+    kept = pathlib.Path(os.environ["DATA"]) / "kept"
+    def do_POST(self):
+        with self.kept.open("ab") as file:
+            file.write(self.rfile.read(int(self.headers["content-length"])) + b"\\n")
+        self.answer(b"")
+    def do_GET(self): self.answer(self.kept.read_bytes() if self.kept.exists() else b"")
+    def answer(self, raw):
+        self.send_response(200); self.send_header("content-length", str(len(raw))); self.end_headers(); self.wfile.write(raw)
+    def log_message(self, *values): pass
+ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+"""
+BODIES: dict[str, dict[str, Any]] = {
+    "postgres": {},
+    "redis": {},
+    "s3": {"buckets": ["avatars", "films"]},
+    "nats": {},
+    "smtp": {},
+    "custom": {"outputs": {"url": "http://${host}:${port}/kept"}},
+}
+WITH_VERBS = ("postgres", "redis", "s3", "nats")
+"""The types whose protocol can do all three: make, put, get. A mail can only be put; a custom resource has no users."""
+READ, WRITE, ADMIN = credentials("read", "write", "admin")
+
+
+@pytest.fixture
+def played(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
+    """A running server of the type that the test names, with one user for each verb."""
+    body = dict(BODIES[request.param])
+    if request.param == "custom":
+        (tmp_path / "keeper.py").write_text(KEEPER)
+        body |= {"run": f"exec {sys.executable} {tmp_path / 'keeper.py'}", "directory": str(tmp_path)}
+    with stage(request.param, **body) as made:
+        made.start(READ, WRITE, ADMIN)
+        yield made
+
+
+def each(*kinds: str) -> Callable[[Any], Any]:
+    return pytest.mark.parametrize("played", kinds, indirect=True)
+
+
+def client(played: Stage) -> Client:
+    return CLIENTS[played.kind]
+
+
+def put(played: Stage, text: str) -> None:
+    client(played).put(played.given(WRITE), text)
+
+
+def get(played: Stage) -> list[str]:
+    """All that was put, by who may read; mails are read by who has the files."""
+    if played.kind == "smtp":
+        return [mail.subject for mail in reversed(mails.found(played.ground.folder))]
+    return client(played).get(played.given(READ))
+
+
+def made(played: Stage) -> None:
+    if played.kind in WITH_VERBS:
+        client(played).make(played.given(ADMIN))
+
+
+def refused(act: Callable[..., Any], given: Given, *rest: str) -> bool:
+    try:
+        act(given, *rest)
+    except Refused:
+        return True
+    return False
+
+
+@each(*WITH_VERBS)
+def test_each_verb_may_do_what_it_may_and_no_more(played: Stage) -> None:
+    user = client(played)
+    assert refused(user.make, played.given(READ)) and refused(user.make, played.given(WRITE))
+    user.make(played.given(ADMIN))
+    user.put(played.given(WRITE), "one")
+    user.put(played.given(ADMIN), "two")
+    assert refused(user.put, played.given(READ), "three")
+    assert [user.get(played.given(who)) for who in (READ, WRITE, ADMIN)] == [["one", "two"]] * 3
+
+
+@each("smtp")
+def test_a_mail_is_kept_and_found_and_a_reader_cannot_send(played: Stage) -> None:
+    put(played, "Your order")
+    put(played, "Ihre Größe")
+    assert refused(client(played).put, played.given(READ), "never")
+    assert get(played) == ["Your order", "Ihre Größe"]
+    (mail,) = mails.found(played.ground.folder, words="GRÖSSE ann@example.com")
+    assert (mail.by, mail.sender, mail.recipients) == ("write", "shop@example.com", ("ann@example.com",))
+    assert "Grüße" in mail.text and b"Dear Ann" in (mails.raw(played.ground.folder, mail.name) or b"")
+    assert mails.raw(played.ground.folder, "../users") is None
+
+
+@each(*BODIES)
+def test_asked_again_nothing_changes_and_nothing_is_lost(played: Stage) -> None:
+    made(played)
+    put(played, "one")
+    played.settle(READ, WRITE, ADMIN)
+    launch = played.server.prepare(played.ground)
+    assert launch == played.server.prepare(played.ground), "the same declaration is the same launch: no restart"
+    put(played, "two")
+    assert get(played) == ["one", "two"]
+
+
+@each("postgres", "redis", "s3", "nats", "smtp")
+def test_who_has_no_credential_is_not_let_in(played: Stage) -> None:
+    made(played)
+    stranger = dataclasses.replace(WRITE, user="stranger")
+    wrong = dataclasses.replace(WRITE, password="wrong-password-0123456789")
+    for who in (stranger, wrong):
+        assert refused(client(played).put, played.given(who), "never")
+    put(played, "one")
+    assert get(played) == ["one"]
+
+
+@each("postgres", "redis", "s3", "nats", "smtp")
+def test_credentials_come_and_go_while_the_server_runs(played: Stage) -> None:
+    made(played)
+    assert played.process is not None
+    pid = played.process.pid
+    second = dataclasses.replace(WRITE, user="write~2", password="another-password-0123456789")
+    played.settle(READ, WRITE, ADMIN, second)
+    for who in (WRITE, second):
+        client(played).put(played.given(who), "by both")
+    played.settle(READ, ADMIN, second)
+    deadline = time.monotonic() + 20
+    while not refused(client(played).put, played.given(WRITE), "by one that was"):
+        assert time.monotonic() < deadline, "a credential that is gone is still valid"
+        time.sleep(0.1)
+    client(played).put(played.given(second), "by one that is")
+    demoted = dataclasses.replace(second, verb="read")
+    played.settle(READ, ADMIN, demoted)
+    assert refused(client(played).put, played.given(demoted), "never")
+    assert get(played)[-1] == "by one that is"
+    assert psutil.Process(pid).is_running() and played.process.poll() is None
+
+
+@each(*BODIES)
+def test_what_was_acknowledged_survives_a_stop_and_a_kill(played: Stage) -> None:
+    made(played)
+    kept = []
+    for end in (played.kill, played.stop, played.kill):
+        for number in range(5):
+            put(played, text := f"{len(kept)} {number}")
+            kept.append(text)
+        end()
+        played.start(READ, WRITE, ADMIN)
+    assert get(played) == kept
+
+
+@each("postgres", "redis", "s3", "nats", "smtp")
+def test_no_password_is_seen_in_the_process_list_or_the_log(played: Stage) -> None:
+    made(played)
+    put(played, "one")
+    refused(client(played).put, played.given(dataclasses.replace(WRITE, password="wrong-password-0123456789")), "no")
+    assert played.process is not None
+    seen = played.log.read_text("utf-8", "replace")
+    for process in (psutil.Process(played.process.pid), *psutil.Process(played.process.pid).children(recursive=True)):
+        seen += " ".join(process.cmdline()) + " ".join(process.environ().values())
+    for one in (READ, WRITE, ADMIN):
+        assert one.password not in seen
+    assert "wrong-password-0123456789" not in seen
+
+
+@pytest.mark.parametrize("kind", ["postgres", "redis", "s3", "nats", "smtp"])
+def test_a_version_that_cannot_be_had_is_refused_with_those_that_can(kind: str) -> None:
+    with pytest.raises(Mistake) as raised, stage(kind, version="0.1"):
+        pass
+    assert "0.1" in str(raised.value) and "url:" in (raised.value.hint or "")
+
+
+@each("nats")
+def test_users_are_read_by_the_time_that_settling_ends(played: Stage) -> None:
+    """Twenty times in a row: no luck with the clock."""
+    made(played)
+    for number in range(20):
+        fresh = dataclasses.replace(WRITE, user=f"w{number}", password=f"password-{number}-0123456789")
+        asyncio.run(played.server.settle(played.ground, [fresh]))
+        client(played).put(played.given(fresh), str(number))

@@ -1,0 +1,123 @@
+"""A server of a resource on a stage of its own: no daemon, no mesh, only the backend, its process and a port of loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from aiculturekit.engine import probes
+from aiculturekit.engine.workloads import Probe
+from aiculturekit.locator import Locator
+from aiculturekit.resources import outputs, places, tools
+from aiculturekit.resources.kinds import BACKENDS
+from aiculturekit.resources.servers import Credential, Ground
+
+DEADLINE = 60.0
+
+
+class Stage:
+    """`home` is where its data lies; `start`, `kill` and `stop` as often as one likes, always on the same port."""
+
+    def __init__(self, kind: str, home: Path, **body: Any) -> None:
+        self.kind = kind
+        self.server = BACKENDS.load(Locator(kind))()
+        self.process: subprocess.Popen[bytes] | None = None
+        with socket.create_server(("127.0.0.1", 0)) as found:
+            self.port: int = found.getsockname()[1]
+        self.log = home / "log"
+        self.ground = asyncio.run(self._ground(home, {"type": kind, **body}))
+
+    async def _ground(self, home: Path, body: Mapping[str, Any]) -> Ground:
+        uid = places.server_uid()
+        tool = self.server.tool(body)
+        programs = Path()
+        if tool:
+            programs = await tools.ensure(
+                tool,
+                cache=places.cache(uid),
+                is_reachable=lambda path: places.is_reachable(path, uid),
+                progress=lambda _: None,
+            )
+        folder = places.create(home, "stage", "thing", uid=uid)
+        return Ground("stage", "thing", body, folder, places.sockets(home, "stage", "thing", uid=uid), programs, uid)
+
+    def start(self, *credentials: Credential) -> None:
+        launch = self.server.prepare(self.ground)
+        environment = {"PATH": os.environ["PATH"], "PORT": str(self.port), **launch.environment}
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                ["/bin/sh", "-c", launch.command],
+                cwd=launch.directory or self.ground.folder,
+                env=environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        asyncio.run(self._ready(Probe(**launch.probe), environment))
+        self.settle(*credentials)
+
+    async def _ready(self, probe: Probe, environment: Mapping[str, str]) -> None:
+        deadline = time.monotonic() + DEADLINE
+        while True:
+            found = await probes.ask(probe, port=self.port, directory=self.ground.folder, environment=environment)
+            if found.is_well:
+                return
+            assert self.process is not None
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"{self.kind} is not ready: {found.message}\n{self.log.read_text()[-3000:]}")
+            await asyncio.sleep(0.05)
+
+    def settle(self, *credentials: Credential) -> None:
+        asyncio.run(self.server.settle(self.ground, credentials))
+
+    def given(self, credential: Credential) -> dict[str, str]:
+        """All outputs, as the workload gets them."""
+        url = self.server.url(self.ground, credential, host="127.0.0.1", port=self.port)
+        return outputs.of(self.kind, url, declared=self.ground.body.get("outputs"))
+
+    def kill(self) -> None:
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        self._end(signal.SIGTERM)
+
+    def _end(self, sign: signal.Signals) -> None:
+        if self.process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.process.pid, sign)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(DEADLINE)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        self.process = None
+
+
+@contextlib.contextmanager
+def stage(kind: str, **body: Any) -> Iterator[Stage]:
+    """Its server is not yet started; what was is ended."""
+    home = Path(tempfile.mkdtemp(prefix="aic-stage-"))
+    home.chmod(0o711)
+    made = Stage(kind, home, **body)
+    try:
+        yield made
+    finally:
+        made.kill()
+        shutil.rmtree(made.ground.sockets, ignore_errors=True)
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def credentials(*verbs: str) -> Sequence[Credential]:
+    """One workload for each verb, named after it."""
+    return [Credential(verb, verb, verb, f"password-of-{verb}-0123456789") for verb in verbs]  # type: ignore[arg-type]
