@@ -78,7 +78,7 @@ class Store:
     `program` is the rclone to use."""
 
     def __init__(self, where: Locator, *, program: Path, environ: Mapping[str, str] = os.environ) -> None:
-        self._program = program
+        self._program, self.endpoint = program, where.options.get("endpoint", "")
         bucket = where.hosts[0][0] if where.hosts else ""
         self._base = f":s3:{bucket}{where.path.rstrip('/')}"
         options = {"provider": "Other", **where.options}
@@ -111,8 +111,8 @@ class Store:
             raise _missing(name)
 
     async def remove(self, name: str) -> None:
-        await self._run("deletefile", f"{self._base}/{name}/{ABOUT}")
-        await self._run("purge", f"{self._base}/{name}")
+        await self._run("delete", f"{self._base}/{name}", "--include", f"/{ABOUT}")
+        await self._run("delete", f"{self._base}/{name}")
 
     async def _run(self, *words: str) -> None:
         command: list[str | Path] = [
