@@ -27,10 +27,11 @@ from aiculturekit.control.hubs import Hub
 from aiculturekit.control.lives import Life
 from aiculturekit.control.observations import Observations
 from aiculturekit.control.operations import Operation, Operations
+from aiculturekit.control.resources import Resources
 from aiculturekit.control.rollouts import Parts as RolloutParts
 from aiculturekit.control.sightings import Sightings
 from aiculturekit.control.snapshots import Snapshots
-from aiculturekit.control.views import Views
+from aiculturekit.control.views import Views, mask
 from aiculturekit.deploy.pipeline import Pipeline
 from aiculturekit.engine import isolation
 from aiculturekit.engine import ports as engine_ports
@@ -53,6 +54,7 @@ from aiculturekit.targets import nodes
 from aiculturekit.targets.local import Local, Ports, launches
 from aiculturekit.targets.local.backups import Backups as Archive
 from aiculturekit.targets.local.credentials import Credentials
+from aiculturekit.targets.local.inspections import Inspections
 from aiculturekit.targets.local.snapshots import Snapshots as Copies
 from aiculturekit.targets.local.stores import Stores
 
@@ -118,6 +120,7 @@ class Parts:
     deliveries: Deliveries
     snapshots: Snapshots
     backups: Backups
+    resources: Resources
     observations: Observations
     views: Views
     feeds: Feeds
@@ -221,6 +224,8 @@ async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) ->
         snapshots=snapshots,
         operations=operations,
     )
+    looks = Inspections(home=given.home, engine=engine, stores=stores)
+    resources = Resources(target=target, looks=looks, url=lambda url: mask("", url)[0])
     delivering = RolloutParts(database, target, pipeline, engine, mesh, operations, telling(hub.tell))
     deliveries = Deliveries(home=given.home, applications=applications, parts=delivering)
     sightings = Sightings(database)
@@ -276,6 +281,7 @@ async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) ->
         deliveries,
         snapshots,
         backups,
+        resources,
         observations,
         views,
         feeds,

@@ -26,7 +26,7 @@ import psutil
 import uvicorn
 
 from aiculturekit import __version__, threads
-from aiculturekit.api import trusts
+from aiculturekit.api import resources, trusts
 from aiculturekit.api.application import application
 from aiculturekit.api.guards import guard
 from aiculturekit.api.routes import router
@@ -115,6 +115,7 @@ class Daemon:
         )
         app = application(
             routes,
+            resources.router(parts.resources, authorize=guard(token, self.sessions)),
             trusts.public(parts.mesh.trust),
             trusts.router(parts.mesh.trust, refresh=parts.target.refresh, authorize=guard(token, self.sessions)),
             pages.router(
@@ -127,6 +128,7 @@ class Daemon:
             ),
             status=parts.views.status,
             edges=parts.flows.of_all,
+            engines=parts.resources.figures,
             proxy_metrics=parts.mesh.prometheus,
             page=pages.error_page,
         )

@@ -31,7 +31,14 @@ class Door:
         routes.get("/thing")(self.thing)
         routes.post("/thing")(self.thing)
         routes.get("/fails/{kind}")(self.fails)
-        self.app = application(routes, status=self.status, edges=list, proxy_metrics=self.proxy_metrics, page=self.page)
+        self.app = application(
+            routes,
+            status=self.status,
+            edges=list,
+            engines=self.engines,
+            proxy_metrics=self.proxy_metrics,
+            page=self.page,
+        )
 
     async def thing(self, request: Request) -> dict[str, str]:
         return {"author": request.state.author}
@@ -54,6 +61,9 @@ class Door:
             "trust": trust,
             "workloads": [row | {"memory_bytes": None}],
         }
+
+    async def engines(self) -> list[dict[str, Any]]:
+        return []
 
     async def proxy_metrics(self) -> str:
         return "envoy_server_live{} 1\n"

@@ -53,7 +53,7 @@ def test_names_and_texts_stay_what_they_are(value: str) -> None:
 
 def test_what_makes_is_asked_first_whether_it_is_there() -> None:
     made = [line for line in scripts.cluster(["users_db", "audit"], [READER]).splitlines() if "CREATE" in line]
-    assert len(made) == 3 + 2 + 1
+    assert len(made) == 3 + 1 + 2 + 1
     assert all("WHERE NOT EXISTS" in line and line.endswith("\\gexec") for line in made)
 
 

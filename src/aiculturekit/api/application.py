@@ -31,12 +31,13 @@ def application(
     *listed: Endpoints,
     status: Callable[[], Awaitable[dict[str, Any]]],
     edges: Callable[[], list[dict[str, Any]]],
+    engines: Callable[[], Awaitable[list[dict[str, Any]]]],
     proxy_metrics: Callable[[], Awaitable[str]],
     page: Page,
 ) -> Starlette:
     """`page` shows an error to a browser: (request, status code, message, hint) -> response."""
     known = [endpoint for endpoints in listed for endpoint in endpoints]
-    groups = [*listed, _health(status), _metrics(status, edges, proxy_metrics), _description(known)]
+    groups = [*listed, _health(status), _metrics(status, edges, engines, proxy_metrics), _description(known)]
     routes = [route for endpoints in groups for route in endpoints.routes()]
     return Starlette(routes=routes, exception_handlers=_translations(page))
 
@@ -59,13 +60,15 @@ def _health(status: Callable[[], Awaitable[dict[str, Any]]]) -> Endpoints:
 def _metrics(
     status: Callable[[], Awaitable[dict[str, Any]]],
     edges: Callable[[], list[dict[str, Any]]],
+    engines: Callable[[], Awaitable[list[dict[str, Any]]]],
     proxy_metrics: Callable[[], Awaitable[str]],
 ) -> Endpoints:
     routes = Endpoints(before=only_from_here)
 
     @routes.get("/metrics")
     async def all_metrics() -> PlainTextResponse:
-        text = metrics.own(await status()) + metrics.mesh(edges()) + await proxy_metrics()
+        text = metrics.own(await status()) + metrics.mesh(edges()) + metrics.engines(await engines())
+        text += await proxy_metrics()
         return PlainTextResponse(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     return routes

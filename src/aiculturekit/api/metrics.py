@@ -1,4 +1,5 @@
-"""/metrics in the Prometheus text format (exposition format 0.0.4): the platform's own figures, then Envoy's as Envoy says them."""
+"""/metrics in the Prometheus text format (exposition format 0.0.4): the platform's own figures, those of each
+resource's engine under the names of its usual exporter, then Envoy's as Envoy says them."""
 
 from __future__ import annotations
 
@@ -68,6 +69,18 @@ def mesh(edges: Iterable[Mapping[str, Any]]) -> str:
             if row[figure] is not None
         ]
     return "\n".join(lines) + "\n"
+
+
+def engines(figures: Iterable[Mapping[str, Any]]) -> str:
+    """Figures of resources as metrics: those of one name stand together, as the format demands."""
+    named: dict[str, list[Mapping[str, Any]]] = {}
+    for figure in figures:
+        named.setdefault(figure["name"], []).append(figure)
+    lines = []
+    for name, listed in named.items():
+        lines += [f"# HELP {name} {listed[0]['text']}", f"# TYPE {name} {listed[0]['kind']}"]
+        lines += [f"{name}{_labels(figure['labels'])} {figure['value']:.15g}" for figure in listed]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _edge(row: Mapping[str, Any], **more: str) -> str:

@@ -60,3 +60,4 @@ BACKENDS = Registry(
         "custom": "aiculturekit.resources.backends.custom:Custom",
     },
 )
+INSPECTORS = Registry("inspectors", {"postgres": "aiculturekit.resources.inspections.postgres:Postgres"})

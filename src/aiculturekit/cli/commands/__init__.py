@@ -16,6 +16,7 @@ from aiculturekit.cli.commands import (
     looks,
     meshes,
     renders,
+    resources,
     servers,
     shifts,
     snapshots,
@@ -40,6 +41,7 @@ def application() -> Any:
             app.command(name, help=module.HELP[name]())(command)
     app.add_typer(servers.group(), name="server")
     app.add_typer(meshes.group(), name="mesh")
+    app.add_typer(resources.group(), name="resources")
     app.add_typer(snapshots.group(), name="snapshot")
     app.add_typer(backups.group(), name="backup")
     app.callback()(_options)

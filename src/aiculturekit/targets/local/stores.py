@@ -97,9 +97,7 @@ class Stores:
         credential = self._credentials.newest(app, document.name, workload, verb=verb)
         if credential is None:
             return {document.name: ""}
-        folder = places.folder(self._home, app, document.name)
-        ground = Ground(app, document.name, document.body, folder, Path(), Path(), self._uid)
-        server = backend(document)
+        ground, server = self.place(app, document), backend(document)
         further = (
             server.further_urls(ground, credential, host="127.0.0.1", port=port) if isinstance(server, Several) else {}
         )
@@ -117,6 +115,11 @@ class Stores:
             body = documents["resource", name].body
             found[name] = outputs.of(body["type"], urls[name], declared=body.get("outputs"))
         return found
+
+    def place(self, app: str, document: Document) -> Ground:
+        """As far as its URL needs it, which opens nothing."""
+        folder = places.folder(self._home, app, document.name)
+        return Ground(app, document.name, document.body, folder, Path(), Path(), self._uid)
 
     def is_running(self, app: str, name: str) -> bool:
         status = self._engine.status(_key(app, name))

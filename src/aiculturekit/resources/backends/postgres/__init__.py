@@ -11,8 +11,8 @@ aic_admin let readers read and writers write it. (https://www.postgresql.org/doc
 """
 
 from aiculturekit.resources.backends.postgres.clusters import OWNER
-from aiculturekit.resources.backends.postgres.scripts import databases
+from aiculturekit.resources.backends.postgres.scripts import VIEWER, databases
 from aiculturekit.resources.backends.postgres.servers import Postgres
 from aiculturekit.resources.backends.postgres.sessions import MAINTENANCE, place, sql
 
-__all__ = ["MAINTENANCE", "OWNER", "Postgres", "databases", "place", "sql"]
+__all__ = ["MAINTENANCE", "OWNER", "VIEWER", "Postgres", "databases", "place", "sql"]

@@ -10,6 +10,7 @@ from pathlib import Path
 from aiculturekit.errors import Failed, Refused
 from aiculturekit.language import say
 from aiculturekit.resources import programs
+from aiculturekit.resources.backends.postgres.scripts import VIEWER
 from aiculturekit.resources.servers import Ground
 
 OWNER = "aic"
@@ -28,8 +29,9 @@ _SETTINGS = {
 }
 """A statement that fails may hold what nobody should read: the log names the error, not the statement."""
 _ADMISSION = f"""local all {OWNER} peer map={OWNER}
+local all {VIEWER} peer map={OWNER}
 local replication {OWNER} peer map={OWNER}
-host all {OWNER} all reject
+host all {OWNER},{VIEWER} all reject
 host all all 127.0.0.1/32 scram-sha-256
 """
 _INITDB = (
@@ -124,7 +126,11 @@ def _configure(ground: Ground) -> None:
     _write(cluster / "aic.conf", "".join(f"{name} = {value}\n" for name, value in settings.items()), ground.uid)
     _write(cluster / "pg_hba.conf", _ADMISSION, ground.uid)
     users = dict.fromkeys([pwd.getpwuid(ground.uid if ground.uid is not None else os.geteuid()).pw_name, "root"])
-    _write(cluster / "pg_ident.conf", "".join(f"{OWNER} {user} {OWNER}\n" for user in users), ground.uid)
+    _write(
+        cluster / "pg_ident.conf",
+        "".join(f"{OWNER} {user} {role}\n" for user in users for role in (OWNER, VIEWER)),
+        ground.uid,
+    )
 
 
 def _write(file: Path, text: str, uid: int | None) -> None:

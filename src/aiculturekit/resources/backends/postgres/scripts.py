@@ -23,6 +23,8 @@ TABLES = """
     WHERE schemaname NOT IN ('pg_catalog', 'information_schema') ORDER BY 1
 """
 """A query for all tables, as identifiers."""
+VIEWER = "aic_viewer"
+"""The login of whoever looks into a database: it reads, and comes through the socket only, since it has no password."""
 USUAL_EXTENSIONS = ("pg_stat_statements",)
 
 
@@ -46,7 +48,8 @@ def strangers(users: Sequence[str], *, owner: str) -> str:
     wanted = ", ".join(map(text, users)) or "''"
     return f"""
         SELECT DISTINCT rolname FROM pg_auth_members JOIN pg_roles r ON r.oid = member
-        WHERE roleid::regrole::text IN ('aic_read', 'aic_write', 'aic_admin') AND rolcanlogin AND rolname NOT IN ({text(owner)}, {wanted})
+        WHERE roleid::regrole::text IN ('aic_read', 'aic_write', 'aic_admin') AND rolcanlogin
+        AND rolname NOT IN ({text(owner)}, {text(VIEWER)}, {wanted})
     """
 
 
@@ -88,6 +91,8 @@ def _unless(exists: str, statement: str) -> str:
 def _roles() -> Iterator[str]:
     for verb in _ROLES:
         yield _unless(f"SELECT FROM pg_roles WHERE rolname = 'aic_{verb}'", f"CREATE ROLE aic_{verb}")
+    yield _unless(f"SELECT FROM pg_roles WHERE rolname = '{VIEWER}'", f"CREATE ROLE {VIEWER} LOGIN IN ROLE aic_read")
+    yield f"ALTER ROLE {VIEWER} SET default_transaction_read_only = on; ALTER ROLE {VIEWER} SET temp_file_limit = '256MB';"
 
 
 def _databases(names: Sequence[str]) -> Iterator[str]:
