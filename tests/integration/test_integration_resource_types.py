@@ -18,16 +18,31 @@ from tests.resources.stages import credentials, stage
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
 
 ASKER = f"""\
-import json, os, sys
+import hashlib, json, os, pathlib, socket, subprocess, sys, tempfile
 sys.path.insert(0, {str(ROOT)!r})
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from tests.resources.clients import CLIENTS, Refused
+def rclone():
+    folder = pathlib.Path(tempfile.mkdtemp())
+    (folder / "big").write_bytes(os.urandom(1 << 20) * 24)
+    program = pathlib.Path(sys.executable).with_name("rclone")
+    settings = {{"RCLONE_CONFIG_X_TYPE": "s3", "RCLONE_CONFIG_X_PROVIDER": "Other", "RCLONE_CONFIG_X_ENV_AUTH": "true",
+        "RCLONE_CONFIG_X_ENDPOINT": os.environ["AWS_ENDPOINT_URL_S3"], "RCLONE_CONFIG": "/dev/null"}}
+    for one, other in ((folder, "x:another-one/copy"), ("x:another-one/copy", folder / "back")):
+        words = [program, "copy", one, other, "--s3-upload-cutoff", "8M", "--s3-chunk-size", "8M", "--retries", "1"]
+        subprocess.run(words, check=True, env={{**os.environ, **settings}}, timeout=60)
+    assert (folder / "big").read_bytes() == (folder / "back" / "big").read_bytes()
 class Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         kind, act, *rest = json.loads(self.rfile.read(int(self.headers["content-length"])))
         try:
             if kind == "environment":
                 status, answer = 200, {{k: v for k, v in os.environ.items() if v and k.startswith(("MINE_", "AWS_")) or k.endswith("_URL")}}
+            elif kind == "rclone":
+                status, answer = 200, rclone()
+            elif kind == "dial":
+                socket.create_connection((rest[0], int(rest[1])), timeout=5).close()
+                status, answer = 200, "reached"
             else:
                 given = {{k[5:].lower(): v for k, v in os.environ.items() if k.startswith(f"MINE_")}}
                 given = {{k.split("_", 1)[1]: v for k, v in given.items() if k.startswith(kind + "_")}}
@@ -143,10 +158,27 @@ def test_each_type_through_the_mesh_by_verb_and_its_data_stays(own: Product, tmp
         for words in (("status", "--json"), ("plan", str(folder), "--json"), ("releases", "types", "--json"))
     )
     assert len(secrets) == 2 and not any(secret in seen for secret in secrets)
+    assert asked(own, "a", "rclone", "")[0] == 200, "another real client, and an object of many parts"
     own.aic("down", "types")
     own.aic("up", "-d", str(folder))
     for kind in (*WITH_VERBS, "custom"):
         assert asked(own, "r", kind, "get") == (200, ["one"]), f"down keeps the data of {kind}"
+
+
+def test_a_snapshot_of_each_type_is_gone_back_to(own: Product, tmp_path: Path) -> None:
+    kinds = ("redis", "s3", "nats", "custom")
+    own.aic("up", "-d", str(app(tmp_path / "types", text(kinds=kinds))))
+    for kind in WITH_VERBS:
+        asked(own, "a", kind, "make")
+    for kind in kinds:
+        assert asked(own, "w", kind, "put", "one")[0] == 200
+    own.aic("snapshot", "save", "first", "--app", "types")
+    for kind in kinds:
+        assert asked(own, "w", kind, "put", "two")[0] == 200
+    own.aic("snapshot", "restore", "first", "--app", "types", "--yes")
+    for kind in kinds:
+        assert asked(own, "r", kind, "get") == (200, ["one"]), kind
+        assert asked(own, "w", kind, "put", "three")[0] == 200, kind
 
 
 def test_what_stands_elsewhere_is_reached_by_who_needs_it_alone(own: Product, tmp_path: Path) -> None:
@@ -171,6 +203,10 @@ resources:
             assert asked(own, "w", kind, "put", "one") == (200, None), "who may do what is the server's own affair"
             assert asked(own, "r", kind, "get") == (200, ["one"])
         assert asked(own, "stranger", "environment", "")[1].keys() == {"MESH_PROXY_URL"}
+        if own.status()["isolation"] == "network-namespaces":
+            for one in stages.values():
+                assert asked(own, "r", "dial", "", "127.0.0.1", str(one.port)) == (200, "reached")
+                assert asked(own, "stranger", "dial", "", "127.0.0.1", str(one.port))[0] == 500
         seen = "".join(own.aic(*w) for w in (("status", "--json"), ("plan", str(folder), "--json"), ("ps",)))
         assert admin.password not in seen
         own.aic("down", "types")

@@ -107,3 +107,11 @@ def test_what_lies_outside_is_allowed_to_who_names_it_and_in_the_form_that_the_m
         "https://api.stripe.com",
         "tcp://smtp.example.com:587",
     ]
+
+
+def test_a_resource_that_stands_elsewhere_is_an_egress_of_who_needs_it_alone() -> None:
+    need = {"kind": "resources", "name": "cache", "verb": "write", "url": None, "operations": []}
+    cache = Document("resource", "cache", {"type": "redis", "url": "redis://u:p@cache.example/0"})
+    node = compiled({"shop": [cache, Document("workload", "orders/v1", {"needs": [need]}), workload("pay/v1")]})
+    (egress,) = node.egresses
+    assert (egress.caller, egress.scheme, egress.host, egress.port) == ("orders", "tcp", "cache.example", 6379)

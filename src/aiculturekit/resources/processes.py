@@ -14,6 +14,8 @@ import signal
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
+import psutil
+
 from aiculturekit import namespaces
 from aiculturekit.errors import Failed
 from aiculturekit.language import say
@@ -47,8 +49,9 @@ def running(ground: Ground) -> Running:
     """Raises Failed where it does not run."""
     try:
         pid, port = map(int, (ground.sockets / _RUNNING).read_text().split())
-        os.kill(pid, 0)
-    except (OSError, ValueError):
+        if not any(str(ground.folder) in word for word in psutil.Process(pid).cmdline()):
+            raise ProcessLookupError  # the number is somebody else's by now
+    except (OSError, ValueError, psutil.Error):
         raise Failed(say("{name} does not run", name=ground.name), hint=say("`aic up` starts it")) from None
     return Running(pid, port)
 
