@@ -13,8 +13,8 @@ from typing import Any
 import psutil
 import pytest
 
-from aiculturekit.errors import Mistake
-from aiculturekit.resources import mails
+from aiculturekit.errors import Failed, Mistake
+from aiculturekit.resources import mails, outside
 from tests.resources.clients import CLIENTS, Client, Given, Refused
 from tests.resources.stages import Stage, credentials, stage
 
@@ -201,3 +201,21 @@ def test_users_are_read_by_the_time_that_settling_ends(played: Stage) -> None:
         fresh = dataclasses.replace(WRITE, user=f"w{number}", password=f"password-{number}-0123456789")
         asyncio.run(played.server.settle(played.ground, [fresh]))
         client(played).put(played.given(fresh), str(number))
+
+
+@each("postgres", "redis", "s3", "nats", "smtp")
+def test_a_url_that_names_the_server_is_entered_or_says_why_not(played: Stage) -> None:
+    url = played.given(ADMIN)["url"]
+    version = asyncio.run(outside.check("thing", played.kind, url))
+    assert version.startswith(VERSIONS[played.kind])
+    with pytest.raises(Failed) as raised:
+        asyncio.run(outside.check("thing", played.kind, url.replace(ADMIN.password, "wrong-password-0123456789")))
+    text = f"{raised.value} {raised.value.hint}"
+    assert "wrong-password" not in text and "resources/thing" in text and "url:" in text
+    played.stop()
+    with pytest.raises(Failed, match="nothing listens on its port"):
+        asyncio.run(outside.check("thing", played.kind, url))
+
+
+VERSIONS = {"postgres": "18", "redis": "9.", "s3": "", "nats": "2.", "smtp": ""}
+"""What each says of itself; a store and a post office say nothing."""

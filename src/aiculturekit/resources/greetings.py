@@ -19,7 +19,7 @@ class Unwelcome(Exception):
     """The server is there and refuses, or it is another one. What it said holds no password."""
 
 
-async def nats(reader: Reader, writer: Writer, *, user: str = "", password: str = "") -> str:
+async def nats(reader: Reader, writer: Writer, *, user: str = "", password: str = "", database: str = "") -> str:
     """https://docs.nats.io/reference/reference-protocols/nats-protocol"""
     line = (await reader.readline()).decode("utf-8", "replace")
     if not line.startswith("INFO "):
@@ -34,7 +34,7 @@ async def nats(reader: Reader, writer: Writer, *, user: str = "", password: str 
     return str(about.get("version", ""))
 
 
-async def redis(reader: Reader, writer: Writer, *, user: str = "", password: str = "") -> str:
+async def redis(reader: Reader, writer: Writer, *, user: str = "", password: str = "", database: str = "") -> str:
     named = [user, password] if user else [password]
     try:
         if password:
@@ -46,11 +46,11 @@ async def redis(reader: Reader, writer: Writer, *, user: str = "", password: str
         about = await resp.exchange(reader, writer, ["INFO", "server"])
     except resp.Answer:  # a user who may not ask
         return ""
-    found = re.search(r"^(?:valkey|redis)_version:(\S+)", about, re.M)
-    return found[1] if found else ""
+    said = dict(re.findall(r"^(valkey|redis)_version:(\S+)", about, re.M))  # Valkey also says which Redis it is like
+    return said.get("valkey") or said.get("redis", "")
 
 
-async def mysql(reader: Reader, writer: Writer, *, user: str = "", password: str = "") -> str:
+async def mysql(reader: Reader, writer: Writer, *, user: str = "", password: str = "", database: str = "") -> str:
     """The server speaks first, and says its version
     (https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase_packets_protocol_handshake_v10.html); who may
     enter only its own client can find out."""
@@ -59,13 +59,3 @@ async def mysql(reader: Reader, writer: Writer, *, user: str = "", password: str
     if packet[:1] != b"\x0a":
         raise Unwelcome(packet[3:].decode("utf-8", "replace") if packet[:1] == b"\xff" else "it does not speak MySQL")
     return packet[1:].partition(b"\0")[0].decode("ascii", "replace")
-
-
-async def postgres(reader: Reader, writer: Writer, *, user: str = "", password: str = "") -> str:
-    """Whether it is PostgreSQL: it says in one letter whether it would speak TLS (SSLRequest,
-    https://www.postgresql.org/docs/18/protocol-message-formats.html)."""
-    writer.write(b"\x00\x00\x00\x08\x04\xd2\x16\x2f")
-    await writer.drain()
-    if await reader.readexactly(1) not in (b"S", b"N"):
-        raise Unwelcome("it does not speak PostgreSQL")
-    return ""
