@@ -382,11 +382,11 @@ def test_what_the_target_cannot_do_is_refused_with_its_line_before_anything_is_t
 ) -> None:
     folder = app(
         tmp_path,
-        "app: later\nservices:\n  web: {run: python server.py, public: /}\ntopics:\n  orders: {}\nresources:\n  db: {type: postgres}\n",
+        "app: later\nservices:\n  web: {run: python server.py, public: /}\ntopics:\n  orders: {}\nconfig:\n  flags: {values: {a: 1}}\n",
     )
     code, said = fails(own, "up", "-d", str(folder))
     assert code == 3
-    assert "aic.yaml:5:3: topics.orders" in said and "aic.yaml:7:8: resources.db.type" in said
+    assert "aic.yaml:5:3: topics.orders" in said and "aic.yaml:7:3: config.flags" in said
     assert own.status()["workloads"] == []
 
 

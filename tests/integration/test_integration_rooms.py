@@ -177,8 +177,8 @@ def test_forward_leads_to_a_debuggers_port_and_survives_a_restart(many: Product)
             many.aic("restart", "every", "--app", "many")
             assert through(port) == b"store:debug"
         finally:
-            running.send_signal(signal.SIGINT)
-    assert running.returncode == 130
+            running.terminate()  # Ctrl-C may be ignored by all that a background job starts
+    assert running.returncode == -signal.SIGTERM
     with pytest.raises(OSError), socket.create_connection(("127.0.0.1", 5678), timeout=5):
         pass
 
