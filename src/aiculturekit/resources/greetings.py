@@ -46,7 +46,9 @@ async def redis(reader: Reader, writer: Writer, *, user: str = "", password: str
         about = await resp.exchange(reader, writer, ["INFO", "server"])
     except resp.Answer:  # a user who may not ask
         return ""
-    said = dict(re.findall(r"^(valkey|redis)_version:(\S+)", about, re.M))  # Valkey also says which Redis it is like
+    said: dict[str, str] = dict(
+        re.findall(r"^(valkey|redis)_version:(\S+)", about, re.M)
+    )  # Valkey also says which Redis it is like
     return said.get("valkey") or said.get("redis", "")
 
 
