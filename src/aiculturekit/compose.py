@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import ipaddress
 import logging
 import os
 import secrets
@@ -42,16 +41,13 @@ from aiculturekit.engine.supervisor import Engine
 from aiculturekit.engine.workloads import Event, Key, Serving
 from aiculturekit.errors import UsageError
 from aiculturekit.language import say
-from aiculturekit.locator import Locator
-from aiculturekit.mesh import identities, tracings
 from aiculturekit.mesh.meshes import Mesh
-from aiculturekit.mesh.nodes import Gateway, Realm, Replica, Tracing
-from aiculturekit.mesh.rotations import DAY, Lives
-from aiculturekit.spec import units
+from aiculturekit.mesh.nodes import Gateway, Realm, Replica
+from aiculturekit.settings import GATEWAY_PORT, TRUST_DOMAIN, Settings
 from aiculturekit.state import replicas, settings
 from aiculturekit.state.databases import Database
 from aiculturekit.targets import nodes
-from aiculturekit.targets.local import Local, Ports, launches
+from aiculturekit.targets.local import Local, Ports
 from aiculturekit.targets.local.backups import Backups as Archive
 from aiculturekit.targets.local.credentials import Credentials
 from aiculturekit.targets.local.inspections import Inspections
@@ -59,50 +55,6 @@ from aiculturekit.targets.local.snapshots import Snapshots as Copies
 from aiculturekit.targets.local.stores import Stores
 
 log = logging.getLogger(__name__)
-INGRESS_PORT = 8080
-API_PORT = 7411
-GATEWAY_PORT = 15443
-TRUST_DOMAIN = "aic.local"
-_CERT_LIFE, _ROOT_AHEAD = (10.0, 7 * DAY), (5.0, 30 * DAY)
-"""Seconds: the shortest and the longest that can be asked for."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Settings:
-    """What a daemon is told. `is_isolated` takes any free ports instead of the usual ones, so that many can live side by side."""
-
-    home: Path
-    state_url: str
-    is_isolated: bool = False
-    ingress_port: int = INGRESS_PORT
-    api_port: int = API_PORT
-    lives: Lives = dataclasses.field(default_factory=Lives)
-    trust_domain: str = ""
-    """Empty: the one that this home has."""
-    gateway: Gateway | None = None
-    """None: on loopback, on a port that is free."""
-    tracing: Tracing | None = None
-    isolation: isolation.Wish = isolation.USUAL
-    stand_ins: Mapping[str, tuple[str, int]] = dataclasses.field(default_factory=dict, hash=False)
-
-    @classmethod
-    def from_environ(cls, home: Path, environ: Mapping[str, str]) -> Settings:
-        return cls(
-            home=home,
-            state_url=environ.get("AIC_STATE", Locator("sqlite", path=f"/{home / 'state.db'}").reveal()),
-            is_isolated=environ.get("AIC_ISOLATED", "") not in ("", "0"),
-            ingress_port=int(environ.get("AIC_INGRESS_PORT", INGRESS_PORT)),
-            api_port=int(environ.get("AIC_API_PORT", API_PORT)),
-            lives=Lives(
-                leaf=_seconds(environ, "AIC_CERT_LIFE", within=_CERT_LIFE, default=Lives().leaf),
-                ahead=_seconds(environ, "AIC_ROOT_AHEAD", within=_ROOT_AHEAD, default=Lives().ahead),
-            ),
-            trust_domain=_domain(environ.get("AIC_TRUST_DOMAIN", "")),
-            gateway=_address(environ.get("AIC_GATEWAY", "")),
-            tracing=tracings.parse(environ.get("AIC_OTLP")),
-            isolation=isolation.wish(environ.get(isolation.VARIABLE, isolation.USUAL)),
-            stand_ins=launches.stand_ins(environ.get("AIC_STAND_INS", "")),
-        )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -270,25 +222,25 @@ async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) ->
     works = (observations.watch(), _follow_refusals(mesh, feeds), autoscaler.watch(), backups.watch())
     tasks: list[asyncio.Task[Any]] = [asyncio.create_task(work) for work in works]
     return Parts(
-        given,
-        database,
-        engine,
-        mesh,
-        target,
-        hub,
-        operations,
-        applications,
-        deliveries,
-        snapshots,
-        backups,
-        resources,
-        observations,
-        views,
-        feeds,
-        flows,
-        life,
-        ports,
-        tasks,
+        settings=given,
+        database=database,
+        engine=engine,
+        mesh=mesh,
+        target=target,
+        hub=hub,
+        operations=operations,
+        applications=applications,
+        deliveries=deliveries,
+        snapshots=snapshots,
+        backups=backups,
+        resources=resources,
+        observations=observations,
+        views=views,
+        feeds=feeds,
+        flows=flows,
+        life=life,
+        ports=ports,
+        tasks=tasks,
     )
 
 
@@ -359,52 +311,6 @@ async def _gateway(given: Settings, ports: Ports, *, holds: Callable[[int], bool
     preferred = 0 if given.is_isolated else GATEWAY_PORT
     port = await ports.prefer("gateway", port=preferred, is_free=lambda port: engine_ports.is_free(port) or holds(port))
     return Gateway("127.0.0.1", port)
-
-
-def _address(text: str) -> Gateway | None:
-    host, _, port = text.rpartition(":")
-    if not text:
-        return None
-    try:
-        return Gateway(str(ipaddress.ip_address(host.strip("[]"))), int(port))
-    except ValueError:
-        raise UsageError(
-            say("AIC_GATEWAY: {text} is no address", text=repr(text[:80])),
-            hint=say("an address of this machine and a port, as in 0.0.0.0:15443"),
-        ) from None
-
-
-def _domain(text: str) -> str:
-    if text and not identities.is_domain(text):
-        raise UsageError(
-            say("AIC_TRUST_DOMAIN: {text} is no trust domain", text=repr(text[:80])),
-            hint=say("lower-case letters, digits, dots, hyphens and underscores, as in prod.example.org"),
-        )
-    return text
-
-
-def _seconds(environ: Mapping[str, str], name: str, *, within: tuple[float, float], default: float) -> float:
-    """A duration such as 3600, 90s or 1h from the environment. Raises UsageError."""
-    text = environ.get(name)
-    if not text:
-        return default
-    shortest, longest = within
-    try:
-        value = units.duration(f"{text}s" if text.replace(".", "", 1).isdigit() else text)
-    except ValueError:
-        value = -1.0
-    if not shortest <= value <= longest:
-        raise UsageError(
-            say(
-                "{name}: {text} is no time between {shortest} s and {longest} s",
-                name=name,
-                text=repr(text[:40]),
-                shortest=round(shortest),
-                longest=round(longest),
-            ),
-            hint=say("write it like 90s, 30m or 1h"),
-        )
-    return value
 
 
 def _inherited(home: Path, environ: Mapping[str, str]) -> dict[str, str]:

@@ -30,7 +30,7 @@ from aiculturekit.api import resources, trusts
 from aiculturekit.api.application import application
 from aiculturekit.api.guards import guard
 from aiculturekit.api.routes import router
-from aiculturekit.compose import Parts, Settings, compose
+from aiculturekit.compose import Parts, compose
 from aiculturekit.console import pages
 from aiculturekit.console.sessions import Sessions
 from aiculturekit.control import times
@@ -40,6 +40,7 @@ from aiculturekit.engine import ports as engine_ports
 from aiculturekit.engine import rooms
 from aiculturekit.errors import AicError, HostTrouble
 from aiculturekit.language import detect, say, use
+from aiculturekit.settings import Settings
 from aiculturekit.state import settings as stored
 
 log = logging.getLogger(__name__)
