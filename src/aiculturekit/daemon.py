@@ -125,6 +125,7 @@ class Daemon:
                 refusals=parts.feeds.refusals,
                 flows=parts.flows,
                 delivery=parts.deliveries.shown,
+                resources=parts.resources,
                 identities=lambda: shown.identities(parts.mesh.trust),
             ),
             status=parts.views.status,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 from urllib.parse import quote
 
@@ -12,6 +12,8 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from aiculturekit import language
 from aiculturekit.console import answers, layouts
 from aiculturekit.console.rendering import render, static_file
+from aiculturekit.console.resources import Page as PageOf
+from aiculturekit.console.resources import ResourcePages, Resources
 from aiculturekit.console.sessions import COOKIE, LIFE, Sessions
 from aiculturekit.endpoints import Endpoints
 from aiculturekit.errors import NotFound
@@ -69,11 +71,13 @@ def router(
     flows: Flows,
     identities: Callable[[], list[Json]] = list,
     delivery: Callable[[str], Awaitable[Json | None]],
+    resources: Resources,
 ) -> Endpoints:
     """The console under /. Without a session every page says how to start one."""
     routes = Endpoints()
     _doors(routes, sessions)
-    _Pages(views, sessions, refusals, flows, identities, delivery).add_to(routes)
+    further = ResourcePages(resources, views.app).listed()
+    _Pages(views, sessions, refusals, flows, identities, delivery).add_to(routes, further)
     return routes
 
 
@@ -121,7 +125,7 @@ class _Pages:
         self._identities = identities
         self._delivery = delivery
 
-    def add_to(self, routes: Endpoints) -> None:
+    def add_to(self, routes: Endpoints, further: Sequence[tuple[str, PageOf]] = ()) -> None:
         for path, page in (
             ("/", self.home),
             ("/apps/{app}", self.app),
@@ -132,6 +136,7 @@ class _Pages:
             ("/apps/{app}/releases/{number}", self.release),
             ("/apps/{app}/topology", self.topology),
             ("/platform", self.platform),
+            *further,
         ):
             routes.get(path)(self._served(page))
 

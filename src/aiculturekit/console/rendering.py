@@ -36,7 +36,7 @@ def _templates() -> Any:
     environment.globals |= {"say": say, "static": static_url, "trouble_words": phrases.trouble_words}
     environment.filters |= {
         "ago": ago, "clock": clock, "number": number, "percent": percent, "ms": milliseconds, "bytes": size, "state": state,
-        "left": left, "troubles": phrases.troubles,
+        "left": left, "amount": amount, "span": span, "troubles": phrases.troubles,
     }  # fmt: skip
     return environment
 
@@ -100,11 +100,37 @@ def size(value: int | None) -> str:
     return "–" if value is None else f"{value / 2**20:,.0f} MB"
 
 
+def amount(value: int | None) -> str:
+    """Bytes in the unit that suits them."""
+    if value is None:
+        return "–"
+    size, unit = float(value), "B"
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if size < 1024 or unit == "TB":
+            break
+        size /= 1024
+    return f"{size:,.1f} {unit}" if unit != "B" and size < 100 else f"{size:,.0f} {unit}"
+
+
+def span(seconds: float | None) -> str:
+    """How long something has lasted, in its largest unit."""
+    if seconds is None:
+        return "–"
+    if seconds < 3600:
+        return say("{count} min", count=round(seconds // 60)) if seconds >= 60 else f"{seconds:.0f} s"
+    return (
+        say("{count} h", count=round(seconds // 3600))
+        if seconds < 86400
+        else say("{count} d", count=round(seconds // 86400))
+    )
+
+
 def state(value: str) -> Mapping[str, str]:
     """(class, word) of a state's pill; the word carries the meaning, the colour repeats it."""
     words = {
         "ready": ("ok", say("ready")), "serving": ("ok", say("serving")), "current": ("ok", say("current")), "exited": ("ok", say("done")),
-        "done": ("ok", say("done")), "scheduled": ("info", say("scheduled")), "starting": ("info", say("starting")),
+        "done": ("ok", say("done")), "scheduled": ("info", say("scheduled")),
+        "external": ("info", say("elsewhere")), "starting": ("info", say("starting")),
         "pending": ("info", say("pending")), "stopping": ("info", say("stopping")), "degraded": ("warn", say("degraded")),
         "unready": ("warn", say("not ready")), "backoff": ("warn", say("restarting")), "crash_loop": ("bad", say("keeps crashing")),
         "failed": ("bad", say("failed")), "down": ("", say("down")), "superseded": ("", say("superseded")), "info": ("", ""),

@@ -76,7 +76,12 @@ class Resources:
 
     async def programs(self, app: str, name: str, *, database: str) -> dict[str, Any]:
         """What to run by hand, as the administrator: shell, dump, load; those that the type has."""
-        found = await self._looks.programs(app, self._played(app, name), database=database)
+        server = self._played(app, name)
+        if database and database not in (known := await self._looks.databases(app, server)):
+            raise Mistake(
+                say("there is no database {name}", name=database), hint=say("there are {known}", known=", ".join(known))
+            )
+        found = await self._looks.programs(app, server, database=database)
         return {verb: dataclasses.asdict(program) for verb, program in found.items()}
 
     async def figures(self) -> list[dict[str, Any]]:

@@ -60,4 +60,11 @@ BACKENDS = Registry(
         "custom": "aiculturekit.resources.backends.custom:Custom",
     },
 )
-INSPECTORS = Registry("inspectors", {"postgres": "aiculturekit.resources.inspections.postgres:Postgres"})
+INSPECTORS = Registry(
+    "inspectors",
+    {
+        "postgres": "aiculturekit.resources.inspections.postgres:Postgres",
+        "redis": "aiculturekit.resources.inspections.redis:Redis",
+        "smtp": "aiculturekit.resources.inspections.smtp:Smtp",
+    },
+)

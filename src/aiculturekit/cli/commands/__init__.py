@@ -20,6 +20,7 @@ from aiculturekit.cli.commands import (
     servers,
     shifts,
     snapshots,
+    stores,
     visits,
 )
 from aiculturekit.language import say
@@ -43,6 +44,7 @@ def application() -> Any:
     app.add_typer(meshes.group(), name="mesh")
     app.add_typer(resources.group(), name="resources")
     app.add_typer(snapshots.group(), name="snapshot")
+    app.add_typer(stores.group(), name="db")
     app.add_typer(backups.group(), name="backup")
     app.callback()(_options)
     return app

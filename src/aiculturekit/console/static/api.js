@@ -22,3 +22,11 @@ export function ended(operation) {
     });
   });
 }
+
+// Bytes in the unit that suits them.
+export const amount = (bytes) => {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  let at = 0;
+  for (; bytes >= 1024 && at < units.length - 1; at += 1) bytes /= 1024;
+  return `${bytes.toLocaleString("en", { maximumFractionDigits: at && bytes < 100 ? 1 : 0 })} ${units[at]}`;
+};

@@ -3,6 +3,7 @@ import { ask } from "./actions.js";
 import { chart } from "./charts.js";
 import { deliver } from "./deliveries.js";
 import { follow } from "./logs.js";
+import { look } from "./resources.js";
 import { listen } from "./live.js";
 import { weigh } from "./weights.js";
 
@@ -11,4 +12,5 @@ weigh();
 chart();
 deliver();
 follow();
+look();
 listen();

@@ -1,4 +1,5 @@
 // Live state: figures of the graph come with every sample; when something changed, the page's live parts are fetched anew.
+import { amount } from "./api.js";
 import { showDelivery } from "./deliveries.js";
 
 const app = document.body.dataset.app;
@@ -20,7 +21,9 @@ function showLine(svg, path, mark, edge, words) {
   const classes = { busy: edge.rate > 0, w2: edge.rate >= 10 && edge.rate < 100, w3: edge.rate >= 100, held, bad: !held && edge.error_rate > 0.01 };
   for (const [name, on] of Object.entries(classes)) path?.classList.toggle(name, on);
   const figures = [`${number(edge.rate)}/s`, percent(edge.error_rate), ...["p50", "p95", "p99"].map((name) => `${name} ${milliseconds(edge[`${name}_ms`])}`)];
-  if (edge.mtls) set(path?.querySelector("title"), `${edge.source} → ${edge.target}: ${[...figures, ...troubles(edge, words)].join(", ")}`);
+  const tcp = () => svg.dataset.tcp.replace("{open}", edge.connections).replace("{rate}", number(edge.rate)).replace("{received}", amount(edge.received_rate)).replace("{sent}", amount(edge.sent_rate));
+  if (edge.mtls && edge.protocol === "tcp") set(path?.querySelector("title"), `${edge.source} → ${edge.target}: ${[tcp(), ...troubles(edge, words)].join(", ")}`);
+  else if (edge.mtls) set(path?.querySelector("title"), `${edge.source} → ${edge.target}: ${[...figures, ...troubles(edge, words)].join(", ")}`);
   set(mark, edge.breaker_open ? svg.dataset.open : edge.ejected ? `⊘ ${edge.ejected}/${edge.hosts}` : "");
 }
 
@@ -48,6 +51,10 @@ function showGraph(graph) {
     if (row && edge.mtls) showRow(row, edge, words);
   }
   for (const node of graph.nodes) {
+    if (node.kind === "resource" && svg) {
+      const open = graph.edges.filter((edge) => edge.target === node.id).reduce((sum, edge) => sum + edge.connections, 0);
+      set(svg.querySelector(`[data-node="${node.id}"] .sub`), `${node.version}${open ? ` · ${svg.dataset.connected.replace("{count}", open)}` : ""}`);
+    }
     if (node.kind !== "service" || node.state !== "ready") continue;
     const text = svg?.querySelector(`[data-node="${node.id}"] .sub`);
     set(text, `${node.weight === null ? "" : `${node.weight}% · `}${number(node.rate)}/s · ${milliseconds(node.p95_ms)}`);

@@ -26,6 +26,8 @@ from aiculturekit.resources.tools import Tool, wanted
 
 OWNER = "aic"
 """The daemon's own user."""
+VIEWER = "aic_viewer"
+"""Who looks into it: a reader, with the daemon's own password."""
 _READING = "+@read +@connection +@transaction -@dangerous +keys +sort_ro +info"
 RULES: Mapping[str, str] = {
     "read": f"%R~* &* -@all {_READING} +eval_ro +evalsha_ro +fcall_ro +subscribe +psubscribe +unsubscribe +punsubscribe",
@@ -51,7 +53,7 @@ class Redis:
 
     def prepare(self, ground: Ground) -> Launch:
         data = processes.own_folder(ground.folder / "data", uid=ground.uid)
-        settings = f'{_SETTINGS}dir "{data}"\naclfile "{_rules(ground)}"\nunixsocket "{_socket(ground)}"\n'
+        settings = f'{_SETTINGS}dir "{data}"\naclfile "{_rules(ground)}"\nunixsocket "{place(ground)}"\n'
         settings_file = ground.folder / "valkey.conf"
         processes.write(settings_file, settings, uid=ground.uid)
         if not _rules(ground).exists():
@@ -60,12 +62,12 @@ class Redis:
         return Launch(processes.command(ground, words), probe={"kind": "tcp"})
 
     async def settle(self, ground: Ground, credentials: Sequence[Credential]) -> None:
-        password = await threads.run(_password, ground)
+        secret = await threads.run(password, ground)
         await threads.run(_write, ground, credentials)
         deadline = time.monotonic() + _LOADING
         while True:
             try:
-                await resp.ask(_socket(ground), ["AUTH", OWNER, password], ["ACL", "LOAD"], ["PING"])
+                await resp.ask(place(ground), ["AUTH", OWNER, secret], ["ACL", "LOAD"], ["PING"])
                 return
             except resp.Loading:
                 if time.monotonic() > deadline:
@@ -75,13 +77,13 @@ class Redis:
                 raise Failed(say("resources/{name}: {error}", name=ground.name, error=str(error))) from None
 
     def url(self, ground: Ground, credential: Credential, *, host: str, port: int) -> str:
-        place = Locator(
+        found = Locator(
             "redis", hosts=((host, port),), path="/0", username=credential.user, password=credential.password
         )
-        return place.reveal()
+        return found.reveal()
 
 
-def _socket(ground: Ground) -> Path:
+def place(ground: Ground) -> Path:
     return ground.sockets / "valkey.sock"
 
 
@@ -89,7 +91,7 @@ def _rules(ground: Ground) -> Path:
     return ground.folder / "users.acl"
 
 
-def _password(ground: Ground) -> str:
+def password(ground: Ground) -> str:
     """The daemon's own: beside the data, for whom the data belongs to."""
     file = ground.folder / "aic.key"
     if not file.exists():
@@ -98,7 +100,7 @@ def _password(ground: Ground) -> str:
 
 
 def _write(ground: Ground, credentials: Sequence[Credential]) -> None:
-    lines = "".join(f"{line}\n" for line in _users(credentials, owner=_password(ground)))
+    lines = "".join(f"{line}\n" for line in _users(credentials, owner=password(ground)))
     processes.write(_rules(ground), lines, uid=ground.uid)
 
 
@@ -106,6 +108,7 @@ def _users(credentials: Sequence[Credential], *, owner: str) -> Iterator[str]:
     """Passwords are digests here: the file is no secret."""
     yield "user default off resetpass"
     yield f"user {OWNER} on {_digest(owner)} -@all +acl|load +ping +info"
+    yield f"user {VIEWER} on {_digest(owner)} {RULES['read']} -@blocking -@pubsub +client|list +slowlog|get"
     for credential in credentials:
         yield f"user {credential.user} on {_digest(credential.password)} {RULES[credential.verb]}"
 

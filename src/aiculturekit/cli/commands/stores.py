@@ -1,0 +1,79 @@
+"""db shell, dump, load: working by hand with a resource's server, as its administrator.
+
+The tool's own programs run here, through the server's socket: no password, no network, so that it works for a server in a network of
+its own as well.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from aiculturekit.cli import choices
+from aiculturekit.cli.clients import Client
+from aiculturekit.cli.options import AppOption
+from aiculturekit.errors import Refused, UsageError
+from aiculturekit.language import say
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help=say("The resource."))]
+Database = Annotated[str, typer.Option("--database", help=say("One of its databases; the usual one when left out."))]
+
+
+def group() -> typer.Typer:
+    app = typer.Typer(
+        no_args_is_help=True,
+        help=say("Work by hand with a database or a cache, as its administrator."),
+        rich_markup_mode=None,
+    )
+    app.command("shell", help=say("Open its own shell: psql, valkey-cli."))(shell)
+    app.command("dump", help=say("Write all of it to standard output: aic db dump NAME > file."))(dump)
+    app.command("load", help=say("Load a dump from standard input, all or nothing: aic db load NAME < file."))(load)
+    return app
+
+
+def shell(name: Name, app: AppOption = None, database: Database = "") -> int:
+    return _run(_program("shell", name, app, database))
+
+
+def dump(name: Name, app: AppOption = None, database: Database = "") -> int:
+    program = _program("dump", name, app, database)
+    if sys.stdout.isatty():
+        raise UsageError(say("a dump is not for a terminal"), hint=f"aic db dump {name} > {name}.dump")
+    return _run(program)
+
+
+def load(name: Name, app: AppOption = None, database: Database = "") -> int:
+    program = _program("load", name, app, database)
+    if sys.stdin.isatty():
+        raise UsageError(say("a dump is read from standard input"), hint=f"aic db load {name} < {name}.dump")
+    return _run(program)
+
+
+def _program(verb: str, name: str, app: str | None, database: str) -> Mapping[str, Any]:
+    """What to run. Raises Refused where the type has no such program."""
+    client = Client.of_home()
+    found = client.get(f"apps/{choices.app(client, app)}/resources/{quote(name, safe='')}/programs", database=database)
+    if verb not in found:
+        raise Refused(
+            say("{name} has no {verb}", name=name, verb=verb), hint=say("it has {known}", known=", ".join(found) or "–")
+        )
+    program: Mapping[str, Any] = found[verb]
+    return program
+
+
+def _run(program: Mapping[str, Any]) -> int:
+    """Its exit code; standard input and output are ours. Ctrl-C is the program's."""
+    process = subprocess.Popen(
+        program["command"], cwd=program["directory"], env={**os.environ, **program["environment"]}
+    )
+    while True:
+        try:
+            return 1 if process.wait() else 0
+        except KeyboardInterrupt:
+            continue
