@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -170,6 +171,37 @@ def test_what_was_acknowledged_survives_a_stop_and_a_kill(played: Stage) -> None
         end()
         played.start(READ, WRITE, ADMIN)
     assert get(played) == kept
+
+
+@each("postgres", "redis", "s3", "nats", "smtp")
+def test_a_kill_in_the_middle_of_writing_loses_nothing_that_was_acknowledged(played: Stage) -> None:
+    made(played)
+    acknowledged: list[str] = []
+    for number in range(3):
+        ended = threading.Event()
+        writer = threading.Thread(target=_write, args=(played, f"round {number}", acknowledged, ended))
+        writer.start()
+        wait_for = len(acknowledged) + 10
+        deadline = time.monotonic() + 60
+        while len(acknowledged) < wait_for and time.monotonic() < deadline:
+            time.sleep(0.005)
+        played.kill()
+        ended.set()
+        writer.join()
+        played.start(READ, WRITE, ADMIN)
+    assert len(acknowledged) >= 30
+    assert set(acknowledged) <= set(get(played))
+
+
+def _write(played: Stage, name: str, acknowledged: list[str], ended: threading.Event) -> None:
+    number = 0
+    while not ended.is_set():
+        try:
+            put(played, text := f"{name} {number}")
+        except Exception:  # whatever a client makes of a server that is gone
+            return
+        acknowledged.append(text)
+        number += 1
 
 
 @each("postgres", "redis", "s3", "nats", "smtp")
