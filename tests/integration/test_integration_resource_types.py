@@ -209,6 +209,9 @@ resources:
                 assert asked(own, "stranger", "dial", "", "127.0.0.1", str(one.port))[0] == 500
         seen = "".join(own.aic(*w) for w in (("status", "--json"), ("plan", str(folder), "--json"), ("ps",)))
         assert admin.password not in seen
+        moved = resources.replace(urls["redis"], urls["redis"].removesuffix("/0") + "/1")
+        own.aic("up", "-d", str(app(tmp_path / "types", text(kinds=WITH_VERBS, resources=moved))))
+        assert asked(own, "r", "redis", "get") == (200, []), "another database: its users were told"
         own.aic("down", "types")
         assert all(one.process and one.process.poll() is None for one in stages.values()), "never ended by us"
         wrong = text(kinds=("redis",), resources=resources.replace(admin.password, "a-wrong-password"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -32,11 +34,11 @@ def documents(
         *(_access(application, name, service, files) for name, service in application.services.items()),
         *(_migration(name, service, sources) for name, service in application.services.items() if service.prepares),
         *(
-            document
+            _told(document, application)
             for name, service in application.services.items()
             for document in _workloads(name, service, sources)
         ),
-        *(_job(name, job, sources) for name, job in application.jobs.items()),
+        *(_told(_job(name, job, sources), application) for name, job in application.jobs.items()),
         *(_route(name, service) for name, service in application.services.items()),
         *(_ingress(name, prefix) for name, service in application.services.items() for prefix in service.public),
     )
@@ -128,6 +130,20 @@ def _job(name: str, job: Job, sources: Mapping[str, str]) -> Document:
         "limits": {"cpu": job.resources.cpu, "memory": job.resources.memory},
     }
     return Document("job", name, body)
+
+
+def _told(document: Document, application: Application) -> Document:
+    """With a digest of what the file says that its resources give it: where that changes, it is told anew."""
+    needed = [need["name"] for need in document.body["needs"] if need["kind"] == "resources"]
+    gifts = {name: digest for name in needed if (digest := _gift(application.resources[name]))}
+    return Document(document.kind, document.name, {**document.body, "gifts": gifts}) if gifts else document
+
+
+def _gift(resource: Resource) -> str:
+    """Empty where all that is given follows from the name."""
+    body = resource.model_dump(mode="json", include={"url", "outputs", "databases"}, exclude_defaults=True)
+    body |= {"bucket": resource.buckets[0]} if resource.buckets else {}
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:16] if body else ""
 
 
 def _migration(name: str, service: Service, sources: Mapping[str, str]) -> Document:

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from aiculturekit.plan import resources
+from aiculturekit.plan.documents import Document
+from aiculturekit.plan.steps import diff
+from aiculturekit.spec import load
+
+FILE = Path(__file__).parents[2] / "aic.yaml"
+
+
+def documents(resource: str) -> tuple[Document, ...]:
+    services = "services:\n  web: {run: x, needs: [resources/thing]}\n  other: {run: x}\n"
+    text = f"app: a\n{services}jobs:\n  job: {{run: x, needs: [resources/thing]}}\nresources:\n  thing: {resource}\n"
+    return resources.documents(load.parse(text, file=FILE), sources={})
+
+
+def changed(before: str, after: str) -> set[str]:
+    return {f"{step.document.kind}/{step.document.name}" for step in diff(documents(after), documents(before))}
+
+
+def test_who_needs_a_resource_is_told_anew_where_it_gives_something_else() -> None:
+    told = {"workload/web/v1", "job/job"}
+    assert told < changed('{type: redis, url: "redis://h/0"}', '{type: redis, url: "redis://h/1"}')
+    assert told < changed("{type: s3, buckets: [a-b, c-d]}", "{type: s3, buckets: [c-d, a-b]}")
+    assert told < changed("{type: custom, run: x, outputs: {a: b}}", "{type: custom, run: x, outputs: {a: c}}")
+    assert not told & changed("{type: s3, buckets: [a-b]}", "{type: s3, buckets: [a-b, c-d]}")
+    assert not told & changed("{type: custom, run: x}", "{type: custom, run: y}")
+
+
+def test_a_url_is_no_part_of_what_a_workload_is() -> None:
+    found = documents('{type: redis, url: "redis://u:secret@h/0"}')
+    assert all("secret" not in str(document.body) for document in found if document.kind != "resource")
+    assert not [document for document in found if document.kind == "server"], "nothing runs here for it"
