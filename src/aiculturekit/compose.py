@@ -19,6 +19,7 @@ from aiculturekit.control import trusts
 from aiculturekit.control.applications import Applications
 from aiculturekit.control.autoscalers import Autoscaler
 from aiculturekit.control.backups import Backups
+from aiculturekit.control.branches import Branches
 from aiculturekit.control.deliveries import Deliveries, telling
 from aiculturekit.control.feeds import Feeds
 from aiculturekit.control.flows import Flows
@@ -49,6 +50,7 @@ from aiculturekit.state.databases import Database
 from aiculturekit.targets import nodes
 from aiculturekit.targets.local import Local, Ports
 from aiculturekit.targets.local.backups import Backups as Archive
+from aiculturekit.targets.local.branches import Branches as Scions
 from aiculturekit.targets.local.credentials import Credentials
 from aiculturekit.targets.local.inspections import Inspections
 from aiculturekit.targets.local.snapshots import Snapshots as Copies
@@ -72,6 +74,8 @@ class Parts:
     deliveries: Deliveries
     snapshots: Snapshots
     backups: Backups
+    branches: Branches
+    scions: Scions
     resources: Resources
     observations: Observations
     views: Views
@@ -87,6 +91,7 @@ class Parts:
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
+        await self.scions.close_all()
         await self.observations.close()
         await self.engine.close()
         await self.mesh.close()
@@ -172,10 +177,12 @@ async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) ->
     snapshots = Snapshots(database=database, target=target, store=copies, operations=operations)
     backups = Backups(
         target=target,
-        store=Archive(home=given.home, snapshots=copies, stores=stores),
+        store=Archive(home=given.home, node=node, snapshots=copies, stores=stores),
         snapshots=snapshots,
         operations=operations,
     )
+    scions = Scions(home=given.home, node=node, engine=engine, snapshots=copies, stores=stores)
+    branches = Branches(target=target, store=scions, operations=operations)
     looks = Inspections(home=given.home, engine=engine, stores=stores)
     resources = Resources(target=target, looks=looks, url=lambda url: mask("", url)[0])
     delivering = RolloutParts(database, target, pipeline, engine, mesh, operations, telling(hub.tell))
@@ -233,6 +240,8 @@ async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) ->
         deliveries=deliveries,
         snapshots=snapshots,
         backups=backups,
+        branches=branches,
+        scions=scions,
         resources=resources,
         observations=observations,
         views=views,

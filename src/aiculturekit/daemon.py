@@ -107,6 +107,7 @@ class Daemon:
             deliveries=parts.deliveries,
             snapshots=parts.snapshots,
             backups=parts.backups,
+            branches=parts.branches,
             operations=parts.operations,
             views=parts.views,
             feeds=parts.feeds,

@@ -11,6 +11,7 @@ from pydantic import Field
 from aiculturekit.api import bodies, streams
 from aiculturekit.control.applications import Applications
 from aiculturekit.control.backups import Backups
+from aiculturekit.control.branches import Branches
 from aiculturekit.control.deliveries import Deliveries, Wish
 from aiculturekit.control.feeds import Feeds
 from aiculturekit.control.flows import Flows
@@ -41,6 +42,7 @@ def router(
     deliveries: Deliveries,
     snapshots: Snapshots,
     backups: Backups,
+    branches: Branches,
     operations: Operations,
     views: Views,
     feeds: Feeds,
@@ -57,6 +59,7 @@ def router(
     _delivering(routes, deliveries)
     _keeping(routes, snapshots)
     _backing(routes, backups)
+    _branching(routes, branches)
     _hosting(routes, host)
     return routes
 
@@ -249,6 +252,20 @@ def _backing(routes: Endpoints, backups: Backups) -> None:
     )
     async def restore(app: str, name: str, backup: str, author: Author) -> Json:
         return (await backups.restore(app, name, backup, author=author)).as_dict()
+
+
+def _branching(routes: Endpoints, branches: Branches) -> None:
+    @routes.get("/apps/{app}/branches", summary="Copies of resources that are open for tests")
+    async def listed(app: str) -> list[Json]:
+        return branches.listed(app)
+
+    @routes.post("/apps/{app}/resources/{name}/branches", status=201, summary="A copy with a server of its own")
+    async def branch(app: str, name: str) -> Json:
+        return await branches.open(app, name)
+
+    @routes.delete("/apps/{app}/branches/{identifier}", summary="End a copy")
+    async def close(app: str, identifier: str) -> Json:
+        return await branches.close(app, identifier)
 
 
 def _hosting(routes: Endpoints, host: Host) -> None:

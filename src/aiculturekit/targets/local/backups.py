@@ -28,8 +28,8 @@ Json = dict[str, Any]
 class Backups:
     """Of one home. A resource that declares no place is kept in the home's own."""
 
-    def __init__(self, *, home: Path, snapshots: Snapshots, stores: Stores) -> None:
-        self._home, self._snapshots, self._stores = home, snapshots, stores
+    def __init__(self, *, home: Path, node: str, snapshots: Snapshots, stores: Stores) -> None:
+        self._home, self._node, self._snapshots, self._stores = home, node, snapshots, stores
         self._uid = places.server_uid()
 
     async def make(self, app: str, name: str, *, documents: Sequence[Document], release: int, tell: Tell) -> Json:
@@ -123,7 +123,7 @@ class Backups:
         real = await self._stores.ground(app, server)
         sockets = await threads.run(places.sockets, self._home, app, f"{server.name}.scratch", uid=self._uid)
         ground = Ground(app, server.name, server.body, folder, sockets, real.programs, self._uid)
-        async with scratches.running(played, ground):
+        async with scratches.running(played, ground, node=self._node):
             return await played.contents(ground)
 
     async def _shelf(self, app: str, resource: Document) -> Shelf:

@@ -18,8 +18,12 @@ def place(home: Path, app: str, document: Document) -> Path:
 
 
 def url(home: Path, app: str, document: Document) -> str:
-    path = place(home, app, document)
-    return f"sqlite:///{path}" if document.body["type"] == "sqlite" else f"file://{path}"
+    return url_in(home / "data" / app / document.name, document)
+
+
+def url_in(folder: Path, document: Document) -> str:
+    """What opens the data, or a copy of it, in this folder."""
+    return f"sqlite:///{folder / document.name}.db" if document.body["type"] == "sqlite" else f"file://{folder}"
 
 
 def create(home: Path, app: str, document: Document) -> None:

@@ -79,7 +79,7 @@ class Snapshots:
             with self._engine.frozen(app) if is_still else contextlib.nullcontext():
                 for document in data:
                     tell(document.name, say("saving"))
-                    await self._copy(app, document, documents, fresh / document.name)
+                    await self.copy(app, document, documents, fresh / document.name)
             saved = Snapshot(app, name, time.time(), release, await threads.run(_described, fresh, data))
             await threads.run(_finish, fresh, saved)
         except BaseException:
@@ -173,7 +173,8 @@ class Snapshots:
         fresh.mkdir(parents=True)
         return fresh
 
-    async def _copy(self, app: str, document: Document, documents: Sequence[Document], into: Path) -> None:
+    async def copy(self, app: str, document: Document, documents: Sequence[Document], into: Path) -> None:
+        """One resource's data, into a folder that is not there yet; the caller keeps writers still where that is needed."""
         server = _server(documents, document.name)
         played = backend(server) if server and self._stores.is_running(app, document.name) else None
         if server and isinstance(played, Saving):

@@ -1,0 +1,41 @@
+"""db branch: a copy of a resource for a test, gone when the test is over."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from typing import Annotated
+from urllib.parse import quote
+
+import typer
+
+from aiculturekit.cli import choices, daemons
+from aiculturekit.cli.options import AppOption
+from aiculturekit.language import say
+
+
+def branch(
+    resource: Annotated[str, typer.Argument(metavar="RESOURCE", help=say("The resource."))],
+    command: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="-- COMMAND", help=say("What to run on the copy; left out: until Ctrl-C.")),
+    ] = None,
+    app: AppOption = None,
+) -> int:
+    client = daemons.ensure()
+    chosen = choices.app(client, app)
+    made = client.post(f"apps/{chosen}/resources/{quote(resource, safe='')}/branches")
+    try:
+        if command:
+            variable = f"{resource.upper().replace('-', '_')}_URL"
+            return subprocess.run(command, env={**os.environ, variable: made["url"]}, check=False).returncode
+        print(made["url"], flush=True)
+        print(say("a copy of {resource}; Ctrl-C ends it", resource=resource), file=sys.stderr)
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        client.delete(f"apps/{chosen}/branches/{made['id']}")
