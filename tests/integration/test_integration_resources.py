@@ -145,3 +145,19 @@ def flip(file: Path, *, at: int) -> None:
         byte = stream.read(1)[0]
         stream.seek(at)
         stream.write(bytes([byte ^ 1]))
+
+
+def test_a_branch_is_a_copy_that_goes_when_its_command_is_over(own: Product, tmp_path: Path) -> None:
+    own.aic("up", "-d", str(app(tmp_path / "library")))
+    asked(own, "keeper", "CREATE TABLE books AS SELECT n AS id FROM generate_series(1, 100) n")
+    script = (
+        "import os, psycopg\n"
+        "with psycopg.connect(os.environ['BOOKS_DB_URL']) as one:\n"
+        "    print(one.execute('DELETE FROM books').rowcount, one.execute('SELECT count(*) FROM books').fetchone()[0])\n"
+        "raise SystemExit(3)\n"
+    )
+    command = ["db", "branch", "books-db", "--app", "library", "--", sys.executable, "-c", script]
+    with pytest.raises(RuntimeError, match="ended with 3: 100 0"):
+        own.aic(*command)
+    assert asked(own, "reader", "SELECT count(*) FROM books") == (200, [[100]]), "the original knows nothing of it"
+    assert list(own.home.rglob(".branch-*")) == []

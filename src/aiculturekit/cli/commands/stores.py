@@ -17,6 +17,7 @@ import typer
 
 from aiculturekit.cli import choices
 from aiculturekit.cli.clients import Client
+from aiculturekit.cli.commands import branches
 from aiculturekit.cli.options import AppOption
 from aiculturekit.errors import Refused, UsageError
 from aiculturekit.language import say
@@ -34,6 +35,7 @@ def group() -> typer.Typer:
     app.command("shell", help=say("Open its own shell: psql, valkey-cli."))(shell)
     app.command("dump", help=say("Write all of it to standard output: aic db dump NAME > file."))(dump)
     app.command("load", help=say("Load a dump from standard input, all or nothing: aic db load NAME < file."))(load)
+    app.command("branch", help=say("Run a command on a copy of a resource, which is gone afterwards."))(branches.branch)
     return app
 
 
