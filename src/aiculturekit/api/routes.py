@@ -168,9 +168,9 @@ def _changing(routes: Endpoints, applications: Applications, host: Host) -> None
     async def plan(body: bodies.Plan) -> list[Json]:
         return described(*await applications.plan(Path(body.file), environment=body.environment))
 
-    @routes.delete("/apps/{app}", status=202, summary="Take an application down; its data stays")
-    async def down(app: str, author: Author) -> Json:
-        return (await applications.down(app, author=author)).as_dict()
+    @routes.delete("/apps/{app}", status=202, summary="Take an application down; its data stays, unless volumes=true")
+    async def down(app: str, author: Author, volumes: bool = False) -> Json:
+        return (await applications.down(app, author=author, volumes=volumes)).as_dict()
 
     @routes.post(
         "/apps/{app}/workloads/{name}/restart", status=202, summary="New processes, nothing lost; a job runs now"

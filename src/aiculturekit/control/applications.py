@@ -24,7 +24,7 @@ from aiculturekit.spec.models import Application
 from aiculturekit.state import deliveries, releases
 from aiculturekit.state.databases import Database
 from aiculturekit.state.releases import Release
-from aiculturekit.targets.local import Local
+from aiculturekit.targets.local import Local, data
 from aiculturekit.targets.local.snapshots import Snapshots
 
 SPEC_FILE = "aic.yaml"
@@ -73,17 +73,22 @@ class Applications:
         change = await self.change(application, verb="plan", reason="", author="")
         return application, await self._pipeline.plan(change)
 
-    async def down(self, app: str, *, author: str) -> Operation:
-        """Stop all of the application; its resources keep their data, its releases stay."""
+    async def down(self, app: str, *, author: str, volumes: bool = False) -> Operation:
+        """Stop all of the application; its releases stay, and its resources keep their data. With `volumes` that is erased, but for what is
+        protected or not ours."""
         if not self._target.in_force(app) and self._operations.running(app) is None:
             raise self._unknown(app)
         if holder := self._operations.holder(app):
             holder.order("drop", author=author, reason="")
 
         async def work(emit: Emit) -> None:
-            kept = tuple(document for document in self._target.in_force(app) if document.kind == "resource")
+            resources = [document for document in self._target.in_force(app) if document.kind == "resource"]
+            gone = [document for document in resources if volumes and _is_erasable(document)]
+            kept = tuple(document for document in resources if document not in gone)
+            before = await threads.run(data.aside, self._home, app, gone)
             change = Change(app=app, verb="down", documents=kept, author=author, is_release=False)
             await self._pipeline.apply(change, emit=emit)
+            await threads.run(data.erase, await threads.run(data.aside, self._home, app, gone) - before)
 
         return self._operations.start(app, verb="down", author=author, work=work)
 
@@ -215,6 +220,11 @@ class Applications:
             say("no application {app} is up", app=app),
             hint=say("`aic up DIRECTORY` brings one up; `aic ps` lists them"),
         )
+
+
+def _is_erasable(resource: Document) -> bool:
+    """Not what is protected, nor what stands elsewhere."""
+    return not resource.body.get("protected") and not resource.body.get("url")
 
 
 def _progress(emit: Emit) -> Callable[[str, str], None]:

@@ -55,6 +55,11 @@ def create(home: Path, app: str, name: str, *, uid: int | None) -> Path:
     return place
 
 
+def site(home: Path) -> Path:
+    """Where what this home cannot hold lies instead."""
+    return SITE / _digest(home)
+
+
 def _make(place: Path, home: Path, uid: int | None) -> None:
     if is_reachable(place, uid):
         real = place

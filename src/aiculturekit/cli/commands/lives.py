@@ -7,6 +7,7 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -122,18 +123,47 @@ def _live_table(client: Client, app: str) -> None:
 def down(
     app: AppArgument = None,
     everything: Annotated[bool, typer.Option("--all", help=say("Every application."))] = False,
+    volumes: Annotated[
+        bool, typer.Option("--volumes", help=say("Erase the data of its resources too; what is protected stays."))
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help=say("Do not ask."))] = False,
     as_json: Json = False,
 ) -> None:
     if app and everything:
         raise UsageError(say("name an application, or say --all"))
     client = Client.of_home()
     names = [one["app"] for one in client.get("apps") if one["workloads"]] if everything else [choices.app(client, app)]
-    started = [client.delete(f"apps/{name}") for name in names]
+    if volumes:
+        _ask_for_data(client, names, yes=yes, quiet=as_json)
+    query = "?volumes=true" if volumes else ""
+    started = [client.delete(f"apps/{name}{query}") for name in names]
     ended = [following.follow(client, operation, quiet=as_json or everything) for operation in started]
     if as_json:
         outputs.print_json(ended)
     else:
         print(say("down: {apps}", apps=", ".join(names) or "–"))
+
+
+def _ask_for_data(client: Client, apps: Sequence[str], *, yes: bool, quiet: bool) -> None:
+    """Say what will be erased, and ask. Raises UsageError where nobody can be asked, Abort for a no."""
+    rows = [row for app in apps for row in client.get(f"apps/{app}/resources")]
+    gone = [row for row in rows if row["embedded"] and not row["protected"]]
+    lines = [f"  {row['app']}/{row['name']}  {row['title']}  {outputs.size(row['size_bytes'])}" for row in gone]
+    kept = [
+        f"  {row['app']}/{row['name']}  " + (say("protected") if row["protected"] else say("elsewhere"))
+        for row in rows
+        if row not in gone
+    ]
+    question = say("erase the data of {count} resources for good?", count=len(gone))
+    told = [say("this is erased:"), *lines] if gone else [say("there is no data to erase")]
+    told += [say("this stays:"), *kept] if kept else []
+    if not quiet:
+        print("\n".join(told))
+    if not gone or yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError(question, hint=say("nobody can be asked here: add --yes"))
+    typer.confirm(question, abort=True)
 
 
 def ps(app: AppArgument = None, as_json: Json = False) -> None:

@@ -3,13 +3,21 @@ theirs in. What goes is set aside, never erased."""
 
 from __future__ import annotations
 
+import re
+import shutil
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
+from aiculturekit.errors import HostTrouble
+from aiculturekit.language import say
 from aiculturekit.plan.documents import Document
 from aiculturekit.resources import places
 
 TYPES = ("sqlite", "volume")
+
+
+_MOMENT = r"[0-9]{8}T[0-9]{6}Z?-[0-9]+"
 
 
 def place(home: Path, app: str, document: Document) -> Path:
@@ -53,6 +61,28 @@ def set_aside(home: Path, app: str, document: Document) -> Path | None:
     kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder.rename(kept)
     return kept
+
+
+def aside(home: Path, app: str, documents: Iterable[Document]) -> frozenset[Path]:
+    """Where data of these resources was set aside."""
+    names = [f"{app}-{document.name}-" for document in documents]
+    folders = [home / "data" / ".removed", places.site(home) / ".removed"]
+    listed = (folder for place in folders if place.is_dir() for folder in place.iterdir())
+    return frozenset(
+        folder for folder in listed if any(re.fullmatch(re.escape(name) + _MOMENT, folder.name) for name in names)
+    )
+
+
+def erase(folders: Iterable[Path]) -> None:
+    """For good. Raises HostTrouble."""
+    for folder in folders:
+        try:
+            shutil.rmtree(folder)
+        except OSError as error:
+            raise HostTrouble(
+                say("{folder} could not be erased: {error}", folder=folder, error=str(error)),
+                hint=say("remove it by hand: nothing uses it any more"),
+            ) from error
 
 
 def size(home: Path, app: str, document: Document) -> int:
