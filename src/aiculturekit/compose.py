@@ -23,6 +23,7 @@ from aiculturekit.control.branches import Branches
 from aiculturekit.control.deliveries import Deliveries, telling
 from aiculturekit.control.feeds import Feeds
 from aiculturekit.control.flows import Flows
+from aiculturekit.control.guests import Guests
 from aiculturekit.control.hubs import Hub
 from aiculturekit.control.lives import Life
 from aiculturekit.control.observations import Observations
@@ -77,6 +78,7 @@ class Parts:
     branches: Branches
     scions: Scions
     resources: Resources
+    guests: Guests
     observations: Observations
     views: Views
     feeds: Feeds
@@ -185,6 +187,7 @@ async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) ->
     branches = Branches(target=target, store=scions, operations=operations)
     looks = Inspections(home=given.home, engine=engine, stores=stores)
     resources = Resources(target=target, looks=looks, url=lambda url: mask("", url)[0])
+    guests = Guests(database=database, target=target, stores=stores)
     delivering = RolloutParts(database, target, pipeline, engine, mesh, operations, telling(hub.tell))
     deliveries = Deliveries(home=given.home, applications=applications, parts=delivering)
     sightings = Sightings(database)
@@ -226,7 +229,7 @@ async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) ->
         await threads.run(engine_rooms.clear, given.home / "run")
     await deliveries.begin()
     autoscaler = Autoscaler(target=target, engine=engine, observations=observations, record=feeds.on_scaling)
-    works = (observations.watch(), _follow_refusals(mesh, feeds), autoscaler.watch(), backups.watch())
+    works = (observations.watch(), _follow_refusals(mesh, feeds), autoscaler.watch(), backups.watch(), guests.begin())
     tasks: list[asyncio.Task[Any]] = [asyncio.create_task(work) for work in works]
     return Parts(
         settings=given,
@@ -243,6 +246,7 @@ async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) ->
         branches=branches,
         scions=scions,
         resources=resources,
+        guests=guests,
         observations=observations,
         views=views,
         feeds=feeds,

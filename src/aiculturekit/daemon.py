@@ -117,7 +117,7 @@ class Daemon:
         )
         app = application(
             routes,
-            resources.router(parts.resources, authorize=guard(token, self.sessions)),
+            resources.router(parts.resources, parts.guests, authorize=guard(token, self.sessions)),
             trusts.public(parts.mesh.trust),
             trusts.router(parts.mesh.trust, refresh=parts.target.refresh, authorize=guard(token, self.sessions)),
             pages.router(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
+import psycopg
 import pytest
 
 from benchmarks.products import Product, application, product
@@ -151,3 +154,43 @@ def test_a_cache_that_is_asked_cannot_be_written_to(library: Product) -> None:
     assert call(library, place, {"statement": "DBSIZE"})[1]["rows"] == [["0"]]
     assert call(library, place, {"statement": "BLPOP none 0", "seconds": 1})[0] in (422, 500)
     assert call(library, place, {"statement": "GET none"})[1]["rows"] == [["(nil)"]]
+
+
+def test_a_port_and_a_credential_for_a_while(library: Product) -> None:
+    command = [sys.executable, "-m", "aiculturekit", "db", "proxy", "books-db", "--app", "library", "--verb", "write"]
+    assert asked(library, "keeper", "CREATE TABLE books (title text)")[0] == 200
+    with subprocess.Popen(command, env=library._environment, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            lines = iter(process.stdout or ())
+            url = next(lines).strip()
+            assert "guest" in url and "leads to" in next(lines), "the port is open when this is said"
+            with psycopg.connect(url, connect_timeout=20, autocommit=True) as connection:
+                connection.execute("INSERT INTO books VALUES ('by hand')")
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    connection.execute("DROP TABLE books")
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(60)
+    assert asked(library, "keeper", "SELECT title FROM books") == (200, [["by hand"]])
+    users = "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'guest%'"
+    assert asked(library, "keeper", users) == (200, [[0]]), "the credential ended with the port"
+    assert "***@" in library.aic("db", "url", "books-db", "--app", "library")
+
+
+def test_a_credential_ends_with_its_time_and_does_not_outlive_the_daemon(library: Product) -> None:
+    users = "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'guest%'"
+    place = "apps/library/resources/books-db/guests"
+    assert call(library, place, {"port": 5432, "seconds": 1})[0] == 200
+    until(lambda: asked(library, "keeper", users) == (200, [[0]]))
+    assert call(library, place, {"port": 5432, "seconds": 3600})[0] == 200
+    assert asked(library, "keeper", users) == (200, [[1]])
+    library.aic("server", "stop", "--keep")
+    library.aic("server", "start")
+    until(lambda: asked(library, "keeper", users) == (200, [[0]]))
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)

@@ -6,8 +6,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from aiculturekit.control.guests import LONGEST, Guests
 from aiculturekit.control.resources import MOST_ROWS, MOST_SECONDS, ROWS, SECONDS, Resources
 from aiculturekit.endpoints import Before, Endpoints
+from aiculturekit.resources.servers import Verb
 
 Json = dict[str, Any]
 Limit = Annotated[int, Field(ge=1, le=MOST_ROWS)]
@@ -24,10 +26,19 @@ class Question(BaseModel):
     seconds: float = Field(SECONDS, ge=0.1, le=MOST_SECONDS, description="Seconds that it may take.")
 
 
-def router(resources: Resources, *, authorize: Before) -> Endpoints:
+class Guest(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    verb: Verb = Field("read", description="What it may do.")
+    seconds: float = Field(3600, gt=0, le=LONGEST, description="How long it lasts.")
+    port: int = Field(ge=1, le=65535, description="The port of this machine that the URL names.")
+
+
+def router(resources: Resources, guests: Guests, *, authorize: Before) -> Endpoints:
     routes = Endpoints(prefix="/api/v1", before=authorize)
     _reading(routes, resources)
     _working(routes, resources)
+    _lending(routes, guests)
     return routes
 
 
@@ -65,3 +76,13 @@ def _working(routes: Endpoints, resources: Resources) -> None:
     @routes.get("/apps/{app}/resources/{name}/programs", summary="The programs to work with it by hand on this machine")
     async def programs(app: str, name: str, database: str = "") -> Json:
         return await resources.programs(app, name, database=database)
+
+
+def _lending(routes: Endpoints, guests: Guests) -> None:
+    @routes.post("/apps/{app}/resources/{name}/guests", summary="A credential for a while; the answer has its password")
+    async def lend(app: str, name: str, body: Guest) -> Json:
+        return await guests.lend(app, name, verb=body.verb, seconds=body.seconds, port=body.port)
+
+    @routes.delete("/apps/{app}/resources/{name}/guests/{user}", summary="The credential ends now")
+    async def give_back(app: str, name: str, user: str) -> Json:
+        return await guests.give_back(app, name, user)

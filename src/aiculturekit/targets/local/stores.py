@@ -10,13 +10,14 @@ import asyncio
 import hashlib
 import json
 import os
+import secrets
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from aiculturekit import threads
 from aiculturekit.engine.supervisor import Engine
-from aiculturekit.engine.workloads import Key, Probe, Workload
+from aiculturekit.engine.workloads import Key, Probe, Status, Workload
 from aiculturekit.errors import HostTrouble
 from aiculturekit.language import say
 from aiculturekit.locator import Locator
@@ -24,7 +25,7 @@ from aiculturekit.plan import permissions
 from aiculturekit.plan.documents import Document
 from aiculturekit.resources import outputs, places, tools
 from aiculturekit.resources.kinds import BACKENDS
-from aiculturekit.resources.servers import Ground, Launch, Server, Several, Verb
+from aiculturekit.resources.servers import Credential, Ground, Launch, Server, Several, Verb
 from aiculturekit.targets import nodes
 from aiculturekit.targets.local import data
 from aiculturekit.targets.local.credentials import Credentials
@@ -32,6 +33,9 @@ from aiculturekit.targets.local.credentials import Credentials
 Users = frozenset[tuple[str, Verb]]
 Documents = Mapping[tuple[str, str], Document]
 """Those in force, by kind and name."""
+
+GUEST = "guest"
+"""The name of a workload that a person is for a while."""
 
 
 class Stores:
@@ -42,6 +46,7 @@ class Stores:
         self._home, self._engine, self._credentials = home, engine, credentials
         self._uid = places.server_uid()
         self._settled: dict[tuple[str, str], Users] = {}
+        self._guests: defaultdict[tuple[str, str], list[Credential]] = defaultdict(list)
         self._turns: defaultdict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def open(self) -> None:
@@ -76,6 +81,27 @@ class Stores:
         if self._settled.get((app, document.name)) != users:
             server = backend(document)
             await self._settle(server, await self.ground(app, document), users)
+
+    async def lend(self, app: str, document: Document, documents: Sequence[Document], *, verb: Verb) -> Credential:
+        """One more credential in a running server, which no memory but ours has."""
+        guest = Credential(GUEST, verb, f"{GUEST}~{secrets.token_hex(4)}", secrets.token_urlsafe(24))
+        self._guests[app, document.name].append(guest)
+        try:
+            await self._settle_again(app, document, documents)
+        except BaseException:
+            self._guests[app, document.name].remove(guest)
+            raise
+        return guest
+
+    async def take_back(self, app: str, document: Document, documents: Sequence[Document], *, user: str) -> None:
+        kept = [guest for guest in self._guests[app, document.name] if guest.user != user]
+        self._guests[app, document.name] = kept
+        if self.is_running(app, document.name):
+            await self._settle_again(app, document, documents)
+
+    async def _settle_again(self, app: str, document: Document, documents: Sequence[Document]) -> None:
+        users = declared_users(document) | needed_users(documents, document.name)
+        await self._settle(backend(document), await self.ground(app, document), users)
 
     def urls(self, app: str, workload: Document, *, documents: Documents, ports: Mapping[str, int]) -> dict[str, str]:
         """Resource needed -> what the workload is given; a server is reached through the workload's own door."""
@@ -121,6 +147,9 @@ class Stores:
         folder = places.folder(self._home, app, document.name)
         return Ground(app, document.name, document.body, folder, Path(), Path(), self._uid)
 
+    def status(self, app: str, name: str) -> Status | None:
+        return self._engine.status(_key(app, name))
+
     def is_running(self, app: str, name: str) -> bool:
         status = self._engine.status(_key(app, name))
         return status is not None and status.ready > 0
@@ -148,7 +177,7 @@ class Stores:
     async def _settle(self, server: Server, ground: Ground, users: Users) -> None:
         async with self._turns[ground.app, ground.name]:
             valid = await self._credentials.ensure(ground.app, ground.name, users)
-            await server.settle(ground, valid)
+            await server.settle(ground, [*valid, *self._guests[ground.app, ground.name]])
             self._settled[ground.app, ground.name] = users
 
 
