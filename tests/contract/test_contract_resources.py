@@ -7,16 +7,20 @@ import dataclasses
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+import redis
 
 from aiculturekit.errors import Failed, Mistake
 from aiculturekit.resources import mails, outside
-from tests.resources.clients import CLIENTS, Client, Given, Refused
+from aiculturekit.resources.servers import Credential
+from tests.resources.clients import CLIENTS, S3, Client, Given, Refused
 from tests.resources.stages import Stage, credentials, stage
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
@@ -85,9 +89,9 @@ def made(played: Stage) -> None:
         client(played).make(played.given(ADMIN))
 
 
-def refused(act: Callable[..., Any], given: Given, *rest: str) -> bool:
+def refused(act: Callable[..., Any], given: Given, *rest: str, **named: Any) -> bool:
     try:
-        act(given, *rest)
+        act(given, *rest, **named)
     except Refused:
         return True
     return False
@@ -102,6 +106,52 @@ def test_each_verb_may_do_what_it_may_and_no_more(played: Stage) -> None:
     user.put(played.given(ADMIN), "two")
     assert refused(user.put, played.given(READ), "three")
     assert [user.get(played.given(who)) for who in (READ, WRITE, ADMIN)] == [["one", "two"]] * 3
+
+
+@each("redis")
+def test_what_each_verb_of_redis_may_in_particular(played: Stage) -> None:
+    def may(who: Credential, *command: str) -> bool:
+        with redis.Redis.from_url(played.given(who)["url"]) as connection:
+            try:
+                connection.execute_command(*command)
+            except redis.exceptions.NoPermissionError:
+                return False
+            except redis.exceptions.ResponseError as error:
+                return "permission" not in str(error)
+            return True
+
+    def table(*command: str) -> list[bool]:
+        return [may(who, *command) for who in (READ, WRITE, ADMIN)]
+
+    assert table("SET", "k", "v") == [False, True, True]
+    assert table("EVAL", "return redis.call('SET', KEYS[1], 'v')", "1", "k") == [False, True, True]
+    assert table("EVAL_RO", "return redis.call('GET', KEYS[1])", "1", "k") == [True, True, True]
+    assert table("KEYS", "*") == table("INFO") == table("SCAN", "0") == [True, True, True]
+    assert table("PUBLISH", "c", "m") == [False, True, True]
+    assert table("FLUSHALL") == [False, False, True]
+    for command in (("CONFIG", "SET", "appendonly", "no"), ("ACL", "LIST"), ("SHUTDOWN",), ("REPLICAOF", "NO", "ONE")):
+        assert table(*command) == [False, False, False], command
+
+
+@each("s3")
+def test_what_each_verb_of_s3_may_in_particular(played: Stage) -> None:
+    store = S3()
+    store.make(played.given(ADMIN))
+    store.put(played.given(WRITE), "one")
+    (key,) = [one["Key"] for one in store.run(played.given(READ), "list_objects_v2", Bucket="avatars")["Contents"]]
+
+    def table(action: str, **arguments: Any) -> list[bool]:
+        return [not refused(store.run, played.given(who), action, **arguments) for who in (READ, WRITE, ADMIN)]
+
+    assert table("put_object", Bucket="films", Key="k", Body=b"1") == [False, True, True]
+    assert table("put_object", Bucket="another-one", Key="k", Body=b"1") == [False, False, True]
+    assert table("list_objects_v2", Bucket="another-one") == [False, False, True]
+    assert table("get_object", Bucket="avatars", Key=key) == [True, True, True]
+    assert table("delete_object", Bucket="avatars", Key=key) == [False, True, True]
+    anybody = f"{played.given(READ)['endpoint']}/films/k"
+    with pytest.raises(urllib.error.HTTPError) as raised:
+        urllib.request.urlopen(anybody)
+    assert raised.value.code == 403
 
 
 @each("smtp")

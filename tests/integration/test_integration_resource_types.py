@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -163,6 +164,22 @@ def test_each_type_through_the_mesh_by_verb_and_its_data_stays(own: Product, tmp
     own.aic("up", "-d", str(folder))
     for kind in (*WITH_VERBS, "custom"):
         assert asked(own, "r", kind, "get") == (200, ["one"]), f"down keeps the data of {kind}"
+
+
+def test_each_type_runs_below_a_home_that_only_its_owner_may_enter(own: Product, tmp_path: Path) -> None:
+    own.home.chmod(0o700)
+    kinds = (*WITH_VERBS, "smtp")
+    own.aic("up", "-d", str(app(tmp_path / "types", text(kinds=kinds))))
+    elsewhere = (own.home / "data" / "types" / "my-redis").resolve().parent
+    try:
+        for kind in kinds:
+            if kind != "smtp":
+                assert asked(own, "a", kind, "make") == (200, None)
+            assert asked(own, "w", kind, "put", "one") == (200, None)
+    finally:
+        own.aic("down", "types")
+        if not elsewhere.is_relative_to(own.home):
+            shutil.rmtree(elsewhere)
 
 
 def test_a_snapshot_of_each_type_is_gone_back_to(own: Product, tmp_path: Path) -> None:

@@ -72,20 +72,20 @@ class Redis:
 
 class S3:
     def make(self, given: Given) -> None:
-        self._run(given, "create_bucket", Bucket="another-one")
+        self.run(given, "create_bucket", Bucket="another-one")
 
     def put(self, given: Given, text: str) -> None:
         count = len(self.get(given))
-        self._run(given, "put_object", Bucket=given["bucket"], Key=f"a folder/{count:03d} ü+.txt", Body=text.encode())
+        self.run(given, "put_object", Bucket=given["bucket"], Key=f"a folder/{count:03d} ü+.txt", Body=text.encode())
 
     def get(self, given: Given) -> list[str]:
-        listed = self._run(given, "list_objects_v2", Bucket=given["bucket"]).get("Contents", [])
+        listed = self.run(given, "list_objects_v2", Bucket=given["bucket"]).get("Contents", [])
         return [
-            self._run(given, "get_object", Bucket=given["bucket"], Key=one["Key"])["Body"].read().decode()
+            self.run(given, "get_object", Bucket=given["bucket"], Key=one["Key"])["Body"].read().decode()
             for one in listed
         ]
 
-    def _run(self, given: Given, action: str, **arguments: Any) -> Any:
+    def run(self, given: Given, action: str, **arguments: Any) -> Any:
         settings = botocore.config.Config(retries={"max_attempts": 0}, connect_timeout=10, read_timeout=30)
         client = boto3.client(
             "s3",

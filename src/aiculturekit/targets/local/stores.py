@@ -168,7 +168,8 @@ class Stores:
             else Path()
         )
         try:
-            folder = await threads.run(places.create, self._home, app, document.name, uid=self._uid)
+            place = await threads.run(places.create, self._home, app, document.name, uid=self._uid)
+            folder = await threads.run(place.resolve)  # who runs it may not be able to walk to the link
             sockets = await threads.run(places.sockets, self._home, app, document.name, uid=self._uid)
         except OSError as error:
             raise HostTrouble(say("resources/{name}: {error}", name=document.name, error=str(error))) from error
