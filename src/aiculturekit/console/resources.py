@@ -115,6 +115,9 @@ def sections() -> list[Section]:
         Section("buckets", say("Buckets"), (
             ("name", say("Bucket"), "code"), ("objects", say("objects"), "number"), ("bytes", say("size"), "amount"),
         ), say("No bucket yet.")),
+        Section("objects", say("Objects"), (
+            ("name", say("Object"), "name"), ("bytes", say("size"), "amount"), ("at", say("When"), "when"),
+        ), say("No object yet."), say("Beginning of BUCKET/NAME")),
         Section("streams", say("Streams"), (
             ("name", say("Stream"), "code"), ("messages", say("messages"), "number"), ("bytes", say("size"), "amount"),
             ("consumers", say("consumers"), "number"),

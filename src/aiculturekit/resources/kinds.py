@@ -65,6 +65,7 @@ INSPECTORS = Registry(
     {
         "postgres": "aiculturekit.resources.inspections.postgres:Postgres",
         "redis": "aiculturekit.resources.inspections.redis:Redis",
+        "s3": "aiculturekit.resources.inspections.s3:S3",
         "smtp": "aiculturekit.resources.inspections.smtp:Smtp",
     },
 )

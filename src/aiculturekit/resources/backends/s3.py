@@ -100,6 +100,14 @@ def buckets(name: str, body: Mapping[str, Any]) -> list[str]:
     return list(body.get("buckets") or [name])
 
 
+def secret(ground: Ground) -> str:
+    """That of the daemon's own key, as it was settled last. Blocks. Raises Failed."""
+    for one in json.loads(_file(ground).read_text())["identities"]:
+        if one["name"] == OWNER:
+            return str(one["credentials"][0]["secretKey"])
+    raise Failed(say("{name} does not run", name=ground.name), hint=say("`aic up` starts it"))
+
+
 def _file(ground: Ground) -> Path:
     return ground.folder / "s3.json"
 

@@ -1,0 +1,59 @@
+"""Looking into a real object store: its buckets, its objects, what is in one."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from urllib.parse import quote
+
+import pytest
+
+from benchmarks.products import Product, application, product
+from tests.integration.test_integration_looks import call
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+TEXT = f"""
+app: library
+services:
+  web: {{run: "{sys.executable} -m http.server --bind 127.0.0.1 $PORT", needs: [resources/files]}}
+resources:
+  files: {{type: s3, buckets: [covers, texts]}}
+"""
+STORED = """
+import os, boto3
+from urllib.parse import unquote, urlsplit
+place = urlsplit(os.environ["FILES_URL"])
+client = boto3.client("s3", endpoint_url=f"http://{place.hostname}:{place.port}", aws_access_key_id=place.username,
+    aws_secret_access_key=unquote(place.password), region_name="us-east-1")
+for number in range(3):
+    client.put_object(Bucket="texts", Key=f"a folder/{number} \\u00fc+.txt", Body=f"text {number}".encode())
+client.put_object(Bucket="covers", Key="one.png", Body=bytes(range(256)))
+"""
+ONE = "apps/library/resources/files"
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
+    with product() as made:
+        made.aic("up", "-d", str(application(tmp_path_factory.mktemp("library"), TEXT)))
+        made.aic("exec", "web", "--", sys.executable, "-c", STORED)
+        yield made
+
+
+def test_buckets_and_their_objects(library: Product) -> None:
+    status, view = call(library, ONE)
+    assert status == 200 and view["trouble"] == ""
+    buckets = {row["name"]: (row["objects"], row["bytes"]) for row in view["sections"]["buckets"]}
+    assert buckets["texts"] == (3, 18) and buckets["covers"] == (1, 256)
+    metrics = call(library, "metrics", prefix="/")[1]
+    assert 's3_objects{app="library",resource="files",bucket="texts"} 3' in metrics
+
+
+def test_objects_are_found_by_their_beginning_and_opened(library: Product) -> None:
+    found = call(library, f"{ONE}/items?what=objects&search={quote('texts/a folder/1')}")[1]
+    assert [row["name"] for row in found] == ["texts/a folder/1 ü+.txt"]
+    assert len(call(library, f"{ONE}/items?what=objects&search=texts/&limit=2")[1]) == 2
+    item = call(library, f"{ONE}/item?what=objects&key={quote(found[0]['name'])}".replace("+", "%2B"))[1]
+    assert item["content"] == "text 1"
+    assert "00 01 02" in call(library, f"{ONE}/item?what=objects&key=covers/one.png")[1]["content"]
+    assert call(library, f"{ONE}/item?what=objects&key=covers/none")[0] == 404
