@@ -1,4 +1,4 @@
-"""Looking into a real object store: its buckets, its objects, what is in one."""
+"""Looking into a real object store and a real NATS: buckets, objects, streams."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 TEXT = f"""
 app: library
 services:
-  web: {{run: "{sys.executable} -m http.server --bind 127.0.0.1 $PORT", needs: [resources/files]}}
+  web: {{run: "{sys.executable} -m http.server --bind 127.0.0.1 $PORT", needs: [resources/files, resources/queue: admin]}}
 resources:
   files: {{type: s3, buckets: [covers, texts]}}
+  queue: {{type: nats}}
 """
 STORED = """
 import os, boto3
@@ -29,6 +30,17 @@ for number in range(3):
     client.put_object(Bucket="texts", Key=f"a folder/{number} \\u00fc+.txt", Body=f"text {number}".encode())
 client.put_object(Bucket="covers", Key="one.png", Body=bytes(range(256)))
 """
+STREAMED = """
+import asyncio, os, nats
+async def main():
+    client = await nats.connect(os.environ["QUEUE_URL"])
+    stream = client.jetstream()
+    await stream.add_stream(name="orders", subjects=["orders.>"])
+    for number in range(5):
+        await stream.publish("orders.new", b"order")
+    await client.close()
+asyncio.run(main())
+"""
 ONE = "apps/library/resources/files"
 
 
@@ -37,6 +49,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     with product() as made:
         made.aic("up", "-d", str(application(tmp_path_factory.mktemp("library"), TEXT)))
         made.aic("exec", "web", "--", sys.executable, "-c", STORED)
+        made.aic("exec", "web", "--", sys.executable, "-c", STREAMED)
         yield made
 
 
@@ -57,3 +70,12 @@ def test_objects_are_found_by_their_beginning_and_opened(library: Product) -> No
     assert item["content"] == "text 1"
     assert "00 01 02" in call(library, f"{ONE}/item?what=objects&key=covers/one.png")[1]["content"]
     assert call(library, f"{ONE}/item?what=objects&key=covers/none")[0] == 404
+
+
+def test_streams_and_what_is_in_them(library: Product) -> None:
+    status, view = call(library, "apps/library/resources/queue")
+    assert status == 200 and view["trouble"] == "" and view["engine"].startswith("2.")
+    (stream,) = view["sections"]["streams"]
+    assert (stream["name"], stream["messages"], stream["consumers"]) == ("orders", 5, 0) and stream["bytes"] > 25
+    line = 'jetstream_stream_total_messages{app="library",resource="queue",stream_name="orders"} 5'
+    assert line in call(library, "metrics", prefix="/")[1]

@@ -64,6 +64,7 @@ INSPECTORS = Registry(
     "inspectors",
     {
         "postgres": "aiculturekit.resources.inspections.postgres:Postgres",
+        "nats": "aiculturekit.resources.inspections.nats:Nats",
         "redis": "aiculturekit.resources.inspections.redis:Redis",
         "s3": "aiculturekit.resources.inspections.s3:S3",
         "smtp": "aiculturekit.resources.inspections.smtp:Smtp",

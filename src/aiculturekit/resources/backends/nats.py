@@ -22,6 +22,8 @@ from aiculturekit.resources.servers import Credential, Ground, Launch
 from aiculturekit.resources.tools import Tool, wanted
 
 OWNER = "aic"
+STREAMS = "$JS.API.STREAM.LIST"
+"""Where the list of streams is asked for: all that the daemon's own user may do."""
 _STREAMS = ("CREATE", "UPDATE", "DELETE", "PURGE", "RESTORE", "SNAPSHOT", "LEADER", "PEER")
 _LOOKING = (
     "_INBOX.>", "$JS.ACK.>", "$JS.FC.>", "$JS.API.INFO", "$JS.API.CONSUMER.>", "$JS.API.DIRECT.>", "$JS.API.STREAM.INFO.>",
@@ -74,14 +76,20 @@ class Nats:
         return Locator("nats", hosts=((host, port),), username=credential.user, password=credential.password).reveal()
 
 
+def secret(ground: Ground) -> str:
+    """That of the daemon's own user, as it was settled last. Blocks."""
+    users = json.loads(_users_file(ground).read_text().partition(":")[2])["users"]
+    return next(str(one["password"]) for one in users if one["user"] == OWNER)
+
+
 def _users_file(ground: Ground) -> Path:
     return ground.folder / "users.json"
 
 
 def _users(credentials: Sequence[Credential], *, owner: str) -> str:
     """JSON is what the server's settings are a kin of."""
-    nothing = {"publish": {"deny": [">"]}, "subscribe": {"deny": [">"]}}
-    users = [{"user": OWNER, "password": owner, "permissions": nothing}] + [
+    looking = {"publish": {"allow": [STREAMS]}, "subscribe": {"allow": ["_INBOX.>"]}}
+    users = [{"user": OWNER, "password": owner, "permissions": looking}] + [
         {"user": one.user, "password": one.password, "permissions": PERMISSIONS[one.verb]} for one in credentials
     ]
     return f"authorization: {json.dumps({'users': users}, indent=1)}\n"
