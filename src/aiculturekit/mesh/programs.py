@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from aiculturekit import bytecodes
 from aiculturekit.errors import HostTrouble
 from aiculturekit.language import say
 
@@ -85,10 +85,10 @@ class Program:
     async def _running(self) -> asyncio.subprocess.Process:
         if self._process is None:
             options = [text for name, folder in self._folders.items() for text in (f"--{name}", str(folder))]
-            command = [sys.executable, "-m", f"aiculturekit.mesh.{self._name}", *options]
+            command = [*bytecodes.python(), "-m", f"aiculturekit.mesh.{self._name}", *options]
             pipe = asyncio.subprocess.PIPE
             self._process = await asyncio.create_subprocess_exec(
-                *command, stdin=pipe, stdout=pipe, stderr=pipe, limit=_LONGEST
+                *command, env=bytecodes.environment(), stdin=pipe, stdout=pipe, stderr=pipe, limit=_LONGEST
             )
         return self._process
 
