@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -138,3 +140,36 @@ def test_what_is_not_there_is_said(library: Product) -> None:
     assert query(library, "SELECT 1", database="postgres")[0] == 403
     assert query(library, "SELECT 1", rows=10**6)[0] == 422
     assert call(library, f"{ONE}/items?what=keys")[0] == 403
+
+
+HELD = "import os, psycopg; c = psycopg.connect(os.environ['BOOKS_DB_URL']); c.execute('SELECT 1'); print('held', flush=True); input()"
+
+
+def test_open_connections_are_counted_by_workload(library: Product) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "aiculturekit",
+        "exec",
+        "reader",
+        "--app",
+        "library",
+        "--",
+        sys.executable,
+        "-c",
+        HELD,
+    ]
+    with subprocess.Popen(
+        command, env=library._environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None and process.stdout.readline() == "held\n"
+            clients = call(library, ONE)[1]["clients"]
+            assert [(row["workload"], row["state"], row["count"]) for row in clients] == [
+                ("reader", "idle in transaction", 1)
+            ]
+            graph = call(library, "apps/library/graph")[1]
+            (edge,) = [one for one in graph["edges"] if (one["source"], one["target"]) == ("reader", "books-db")]
+            assert edge["protocol"] == "tcp" and edge["mtls"]
+        finally:
+            process.communicate("\n", timeout=60)
