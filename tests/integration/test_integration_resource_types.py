@@ -215,6 +215,7 @@ resources:
 """
         folder = app(tmp_path / "types", text(kinds=WITH_VERBS, resources=resources))
         own.aic("up", "-d", str(folder))
+        assert {row["state"] for row in own.status()["workloads"]} == {"ready"}
         for kind in WITH_VERBS:
             assert asked(own, "a", kind, "make") == (200, None)
             assert asked(own, "w", kind, "put", "one") == (200, None), "who may do what is the server's own affair"

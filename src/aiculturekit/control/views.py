@@ -274,12 +274,14 @@ def _touches(release: Mapping[str, Any], name: str) -> bool:
 def _resource_row(
     app: str, document: Document, *, status: Status | None, is_there: bool, edges: Sequence[Edge]
 ) -> dict[str, Any]:
-    """A file is there or not; a server is a process like any other."""
+    """A file is there or not; a server is a process like any other, and one that stands elsewhere was found when it came into force."""
     about = {"app": app, "name": document.name, "kind": "resource", "version": document.body["type"], "replicas": 1}
     if document.body["type"] in data.TYPES:
         state, reason = ("ready", "") if is_there else ("failed", say("its data is gone"))
         figures = graphs.figures([])
         return about | _processes(None) | {"ready": int(is_there), "state": state, "reason": reason} | figures
+    if document.body.get("url"):
+        return about | _processes(None) | {"ready": 1, "state": "ready"} | graphs.figures([])
     mine = [edge for edge in edges if edge.target == document.name]
     return about | _processes(status) | {"state": status.state if status else "down"} | graphs.figures(mine)
 
