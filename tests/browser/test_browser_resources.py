@@ -18,11 +18,12 @@ if CHROMIUM is None:
 TEXT = f"""
 app: library
 services:
-  web: {{run: "{sys.executable} -m http.server --bind 127.0.0.1 $PORT", public: /, needs: [resources/books-db, resources/cache, resources/post]}}
+  web: {{run: "{sys.executable} -m http.server --bind 127.0.0.1 $PORT", public: /, needs: [resources/books-db, resources/cache, resources/post, resources/notes]}}
 resources:
   books-db: {{type: postgres}}
   cache: {{type: redis}}
   post: {{type: smtp}}
+  notes: {{type: volume}}
 """
 SENT = """
 import os, smtplib
@@ -33,7 +34,7 @@ with smtplib.SMTP(place.hostname, place.port) as post:
     for number in (1, 2):
         post.sendmail("a@example.org", ["b@example.org"], f"Subject: letter {number}\\r\\n\\r\\n<b>bold {number}</b>\\r\\n")
 """
-PAGES = ("", "/books-db", "/cache", "/post")
+PAGES = ("", "/books-db", "/cache", "/post", "/notes")
 
 
 @pytest.fixture(scope="module")
