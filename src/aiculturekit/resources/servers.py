@@ -27,7 +27,8 @@ class Credential:
 @dataclasses.dataclass(frozen=True, slots=True)
 class Ground:
     """One resource on this machine. `body` is what was declared; `folder` holds its data and belongs to the user with the number `uid`
-    (None: the daemon's own); `sockets` is a folder with a short path that only that user may enter; `programs` is where the tool is."""
+    (None: the daemon's own); `sockets` is a folder with a short path that only that user may enter; `programs` is where the tool
+    is. One that `is_scratch` is a copy that is thrown away: nothing of it has to outlive a crash."""
 
     app: str
     name: str
@@ -36,6 +37,7 @@ class Ground:
     sockets: Path
     programs: Path
     uid: int | None = None
+    is_scratch: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

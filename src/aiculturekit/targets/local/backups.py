@@ -122,7 +122,7 @@ class Backups:
             return await threads.run(copies.digests, folder)
         real = await self._stores.ground(app, server)
         sockets = await threads.run(places.sockets, self._home, app, f"{server.name}.scratch", uid=self._uid)
-        ground = Ground(app, server.name, server.body, folder, sockets, real.programs, self._uid)
+        ground = Ground(app, server.name, server.body, folder, sockets, real.programs, self._uid, is_scratch=True)
         async with scratches.running(played, ground, node=self._node):
             return await played.contents(ground)
 

@@ -96,7 +96,7 @@ class Branches:
         real = await self._stores.ground(app, server)
         sockets = await threads.run(places.sockets, self._home, app, folder.parent.name, uid=real.uid)
         stack.push_async_callback(threads.run, shutil.rmtree, sockets, ignore_errors=True)
-        ground = Ground(app, server.name, server.body, folder, sockets, real.programs, real.uid)
+        ground = Ground(app, server.name, server.body, folder, sockets, real.programs, real.uid, is_scratch=True)
         played = backend(server)
         port = await stack.enter_async_context(scratches.running(played, ground, node=self._node))
         credential = Credential("branch", "admin", "branch", secrets.token_urlsafe(18))
