@@ -3,9 +3,16 @@
 import argparse
 import sys
 
-from benchmarks import deploy, gateway, memory, mesh, start, tables
+from benchmarks import deploy, gateway, memory, mesh, resources, start, tables
 
-ALL = {"start": start.run, "memory": memory.run, "gateway": gateway.run, "deploy": deploy.run, "mesh": mesh.run}
+ALL = {
+    "start": start.run,
+    "memory": memory.run,
+    "gateway": gateway.run,
+    "deploy": deploy.run,
+    "mesh": mesh.run,
+    "resources": resources.run,
+}
 
 
 def main() -> int:

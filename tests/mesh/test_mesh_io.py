@@ -79,6 +79,11 @@ def test_a_line_says_why(fields: dict[str, str], kind: str, detail: str, source:
     assert refusal.allowed == (fields.get("audit") == "denied")
 
 
+def test_a_connection_that_only_ends_is_no_refusal() -> None:
+    reason = "TLS_error:|33554536:system library:OPENSSL_internal:Connection reset by peer:TLS_error_end"
+    assert refusals.parse(json.dumps(LINE | {"peer": "", "tls": reason})) is None
+
+
 async def test_refusals_are_followed_from_now_on_and_the_file_stays_small(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

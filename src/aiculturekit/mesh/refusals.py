@@ -17,6 +17,8 @@ from aiculturekit.mesh.nodes import INGRESS, Refusal
 LIMIT = 1024 * 1024
 """Bytes after which the file is emptied."""
 _EVERY = 0.5
+_SYSTEM = "system library:"
+"""Begins the reason of a handshake that ended because the connection did: nothing was shown that could be refused."""
 _CHUNK = 64 * 1024
 
 
@@ -30,7 +32,7 @@ def parse(line: bytes | str) -> Refusal | None:
         if who is not None and "query" in record:
             return _outside(record, who[1])
         kind, detail = _reason(record)
-        if who is None and kind == "call":
+        if (who is None and kind == "call") or _SYSTEM in (record.get("tls") or ""):
             return None
         return Refusal(
             at=float(record["at"]),
