@@ -30,6 +30,7 @@ from aiculturekit.control.observations import Observations
 from aiculturekit.control.operations import Operation, Operations
 from aiculturekit.control.resources import Resources
 from aiculturekit.control.rollouts import Parts as RolloutParts
+from aiculturekit.control.rotations import Rotations
 from aiculturekit.control.sightings import Sightings
 from aiculturekit.control.snapshots import Snapshots
 from aiculturekit.control.views import Views, mask
@@ -76,6 +77,7 @@ class Parts:
     snapshots: Snapshots
     backups: Backups
     branches: Branches
+    rotations: Rotations
     scions: Scions
     resources: Resources
     guests: Guests
@@ -185,6 +187,7 @@ async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) ->
     )
     scions = Scions(home=given.home, node=node, engine=engine, snapshots=copies, stores=stores)
     branches = Branches(target=target, store=scions, operations=operations)
+    rotations = Rotations(database=database, target=target, stores=stores, operations=operations)
     looks = Inspections(home=given.home, engine=engine, stores=stores)
     resources = Resources(target=target, looks=looks, url=lambda url: mask("", url)[0])
     guests = Guests(database=database, target=target, stores=stores)
@@ -244,6 +247,7 @@ async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) ->
         snapshots=snapshots,
         backups=backups,
         branches=branches,
+        rotations=rotations,
         scions=scions,
         resources=resources,
         guests=guests,

@@ -108,6 +108,7 @@ class Daemon:
             snapshots=parts.snapshots,
             backups=parts.backups,
             branches=parts.branches,
+            rotations=parts.rotations,
             operations=parts.operations,
             views=parts.views,
             feeds=parts.feeds,

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from benchmarks.products import Product, application, product
@@ -23,7 +25,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         statement = self.rfile.read(int(self.headers["content-length"])).decode()
         try:
-            with psycopg.connect(os.environ["BOOKS_DB_URL"], connect_timeout=5) as connection:
+            with psycopg.connect(self.headers.get("x-url") or os.environ["BOOKS_DB_URL"], connect_timeout=5) as connection:
                 cursor = connection.execute(statement)
                 status, answer = 200, cursor.fetchall() if cursor.description else []
         except psycopg.Error as error:
@@ -60,18 +62,13 @@ def own() -> Iterator[Product]:
         yield made
 
 
-def asked(made: Product, who: str, statement: str) -> tuple[int, object]:
-    """The service's answer to a statement that it runs with its own credential."""
-    command = [
-        "curl",
-        "-s",
-        "-w",
-        "\n%{http_code}",
-        "--data-binary",
-        statement,
-        f"http://127.0.0.1:{made.ingress}/{who}",
-    ]
-    text, _, status = subprocess.run(command, check=True, capture_output=True, text=True).stdout.rpartition("\n")
+def asked(made: Product, who: str, statement: str, *, by: str = "") -> tuple[int, object]:
+    """The service's answer to a statement that it runs with its own credential, or with that of the URL `by`."""
+    command = ["curl", "-s", "-w", "\n%{http_code}", "-H", f"x-url: {by}", "--data-binary", statement]
+    address = f"http://127.0.0.1:{made.ingress}/{who}"
+    text, _, status = subprocess.run([*command, address], check=True, capture_output=True, text=True).stdout.rpartition(
+        "\n"
+    )
     return int(status), json.loads(text) if text else None
 
 
@@ -161,3 +158,35 @@ def test_a_branch_is_a_copy_that_goes_when_its_command_is_over(own: Product, tmp
         own.aic(*command)
     assert asked(own, "reader", "SELECT count(*) FROM books") == (200, [[100]]), "the original knows nothing of it"
     assert list(own.home.rglob(".branch-*")) == []
+
+
+def test_passwords_are_exchanged_without_a_failed_request(own: Product, tmp_path: Path) -> None:
+    own.aic("up", "-d", str(app(tmp_path / "library")))
+    asked(own, "keeper", "CREATE TABLE books (title text)")
+    before = url(own, "writer")
+    answers: list[int] = []
+    is_over = threading.Event()
+
+    def work() -> None:
+        while not is_over.is_set():
+            answers.append(asked(own, "writer", "INSERT INTO books VALUES ('x')")[0])
+
+    workers = [threading.Thread(target=work) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    own.aic("resources", "rotate", "books-db", "--app", "library")
+    is_over.set()
+    for worker in workers:
+        worker.join()
+    assert len(answers) > 10 and set(answers) == {200}
+    after = url(own, "writer")
+    assert after != before
+    assert asked(own, "reader", "SELECT count(*) FROM books") == (200, [[len(answers)]])
+    assert asked(own, "writer", "SELECT 1", by=after) == (200, [[1]])
+    assert asked(own, "writer", "SELECT 1", by=before)[0] == 409, "the old one is no longer valid"
+
+
+def url(made: Product, who: str) -> str:
+    """What the service was given."""
+    pid = next(row["pids"][0] for row in made.status()["workloads"] if row["name"] == who)
+    return str(psutil.Process(pid).environ()["BOOKS_DB_URL"])

@@ -17,6 +17,7 @@ from aiculturekit.control.feeds import Feeds
 from aiculturekit.control.flows import Flows
 from aiculturekit.control.operations import Operations
 from aiculturekit.control.plans import described
+from aiculturekit.control.rotations import Rotations
 from aiculturekit.control.snapshots import Snapshots
 from aiculturekit.control.views import Views
 from aiculturekit.endpoints import Before, Endpoints, Noted
@@ -43,6 +44,7 @@ def router(
     snapshots: Snapshots,
     backups: Backups,
     branches: Branches,
+    rotations: Rotations,
     operations: Operations,
     views: Views,
     feeds: Feeds,
@@ -60,6 +62,7 @@ def router(
     _keeping(routes, snapshots)
     _backing(routes, backups)
     _branching(routes, branches)
+    _rotating(routes, rotations)
     _hosting(routes, host)
     return routes
 
@@ -266,6 +269,12 @@ def _branching(routes: Endpoints, branches: Branches) -> None:
     @routes.delete("/apps/{app}/branches/{identifier}", summary="End a copy")
     async def close(app: str, identifier: str) -> Json:
         return await branches.close(app, identifier)
+
+
+def _rotating(routes: Endpoints, rotations: Rotations) -> None:
+    @routes.post("/apps/{app}/resources/{name}/rotate", status=202, summary="New passwords for all who use it")
+    async def rotate(app: str, name: str, author: Author) -> Json:
+        return rotations.rotate(app, name, author=author).as_dict()
 
 
 def _hosting(routes: Endpoints, host: Host) -> None:

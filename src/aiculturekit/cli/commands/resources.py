@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 
-from aiculturekit.cli import choices, outputs
+from aiculturekit.cli import choices, daemons, following, outputs
 from aiculturekit.cli.clients import Client
-from aiculturekit.cli.options import Json
+from aiculturekit.cli.options import AppOption, Json
 from aiculturekit.language import say
 
 App = Annotated[
@@ -24,6 +25,7 @@ def group() -> typer.Typer:
         rich_markup_mode=None,
     )
     app.callback()(resources)
+    app.command("rotate", help=say("New passwords for all who use a resource; no request fails."))(rotate)
     return app
 
 
@@ -43,6 +45,21 @@ def resources(context: typer.Context, app: App = None, as_json: Json = False) ->
     outputs.print_table(
         columns, shown, empty=say("no resource yet: name one under `resources:` in the application file")
     )
+
+
+def rotate(
+    name: Annotated[str, typer.Argument(metavar="NAME", help=say("The resource."))],
+    app: AppOption = None,
+    as_json: Json = False,
+) -> None:
+    client = daemons.ensure()
+    chosen = choices.app(client, app)
+    operation = client.post(f"apps/{chosen}/resources/{quote(name, safe='')}/rotate")
+    ended = following.follow(client, operation, quiet=as_json)
+    if as_json:
+        outputs.print_json(ended)
+    else:
+        print(say("{name} has new passwords; the old ones are no longer valid", name=name))
 
 
 def _row(row: dict[str, Any]) -> dict[str, Any]:

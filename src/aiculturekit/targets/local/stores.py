@@ -99,6 +99,18 @@ class Stores:
         if self.is_running(app, document.name):
             await self._settle_again(app, document, documents)
 
+    async def renew(self, app: str, document: Document, documents: Sequence[Document]) -> None:
+        """Another credential for each who uses it, valid beside those that they have."""
+        for workload, _ in sorted(declared_users(document) | needed_users(documents, document.name)):
+            await self._credentials.add(app, document.name, workload)
+        await self._settle_again(app, document, documents)
+
+    async def retire(self, app: str, document: Document, documents: Sequence[Document]) -> None:
+        """Only the newest credential of each stays valid."""
+        users = declared_users(document) | needed_users(documents, document.name)
+        await self._credentials.keep(app, document.name, {workload for workload, _ in users})
+        await self._settle_again(app, document, documents)
+
     async def _settle_again(self, app: str, document: Document, documents: Sequence[Document]) -> None:
         users = declared_users(document) | needed_users(documents, document.name)
         await self._settle(backend(document), await self.ground(app, document), users)
