@@ -36,7 +36,7 @@ def group() -> typer.Typer:
         help=say("Work by hand with a database or a cache, as its administrator."),
         rich_markup_mode=None,
     )
-    app.command("shell", help=say("Open its own shell: psql, valkey-cli."))(shell)
+    app.command("shell", help=say("Open the shell that a PostgreSQL comes with: psql."))(shell)
     app.command("dump", help=say("Write all of it to standard output: aic db dump NAME > file."))(dump)
     app.command("load", help=say("Load a dump from standard input, all or nothing: aic db load NAME < file."))(load)
     app.command("url", help=say("Print its address, without a credential."))(url)
