@@ -183,7 +183,7 @@ def test_the_course_of_a_split_is_drawn_and_the_actual_share_stands_beside_the_w
 def test_rules_figures_and_advice_stand_on_the_traffic_page(page: Any) -> None:
     page.goto(f"{page.base}/apps/shop/traffic")
     rules = page.locator("#rules-order-service").inner_text()
-    assert "an answer within 5s" in rules and "a replica with 50% errors within 10s is left out" in rules
+    assert "an answer within 5s" in rules and "a replica with 5 errors in a row is left out for 10s" in rules
     assert page.locator("#advice").inner_text().count("watched since") == 1
     assert page.locator('#edges tr[data-edge="order-service>payment-service/v1"]').count() == 1
 
