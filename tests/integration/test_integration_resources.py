@@ -95,11 +95,18 @@ def test_a_snapshot_is_gone_back_to_and_nothing_is_lost(own: Product, tmp_path: 
     assert asked(own, "reader", "SELECT title FROM books") == (200, [["one"]])
     (before,) = [row for row in snapshots(own) if row["name"] != "first"]
     own.aic("snapshot", "restore", before["name"], "--app", "library", "--yes")
+    whole = snapshots(own)[0]["name"]
     assert asked(own, "reader", "SELECT title FROM books ORDER BY title") == (200, [["one"], ["two"]])
     refused = own.aic("snapshot", "restore", "never", "--app", "library", "--yes", "--json", check=False)
     assert refused == "" and len(snapshots(own)) == 3
+    for file in own.home.glob("snapshots/library/first/books-db/cluster/global/pg_control"):
+        file.write_bytes(b"no longer what it was")
+    with pytest.raises(RuntimeError):
+        own.aic("snapshot", "restore", "first", "--app", "library", "--yes")
+    assert asked(own, "reader", "SELECT title FROM books ORDER BY title") == (200, [["one"], ["two"]]), "as it was"
+    assert len(snapshots(own)) == 3
     twin = app(tmp_path / "twin", TEXT.replace("library", "twin"))
-    own.aic("up", "-d", str(twin), "--from", "library/first")
+    own.aic("up", "-d", str(twin), "--from", f"library/{whole}")
     command = ["curl", "-s", "--data-binary", "SELECT title FROM books", "-H", "host: twin.localhost"]
     answer = subprocess.run([*command, f"http://127.0.0.1:{own.ingress}/reader"], check=True, capture_output=True)
     assert json.loads(answer.stdout) == [["one"]]

@@ -6,6 +6,7 @@ replaces becomes a snapshot itself, by exchanging two folders in one step: at no
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import json
@@ -91,27 +92,39 @@ class Snapshots:
         self, app: str, name: str, *, documents: Sequence[Document], release: int, tell: Tell
     ) -> Snapshot:
         """The data as it was; answers the snapshot that what was there has become. Who uses it is started anew. Raises NotFound,
-        Mistake where types differ, Failed."""
+        Mistake where types differ; Failed, with everything as it was, where a server does not start on it."""
         found = await threads.run(self.get, app, name)
         data = [document for document in _kept(documents) if document.name in found.resources]
         _require_types(found, data)
         aside = Snapshot(app, f"before-{time.strftime('%Y%m%d-%H%M%S')}", time.time(), release, found.resources)
         folder = await threads.run(self._stand_by, found, aside, data)
         with self._engine.frozen(app):
-            for document in data:
+            for at, document in enumerate(data):
                 tell(document.name, say("restoring"))
-                server = _server(documents, document.name)
-                if server:
-                    await self._stores.stop(app, server)
-                await threads.run(self._exchange, folder / document.name, app, document.name)
-                if server:
-                    needed = needed_users(documents, document.name)
-                    await self._stores.start(app, server, needed=needed, release=release, tell=lambda _: None)
+                try:
+                    await self._swap(app, document, documents, folder / document.name, release)
+                except BaseException:
+                    for earlier in reversed(data[: at + 1]):
+                        await asyncio.shield(self._swap(app, earlier, documents, folder / earlier.name, release))
+                    await threads.run(shutil.rmtree, folder)
+                    raise
         await threads.run(_finish, folder, dataclasses.replace(aside, resources=_described(folder, data)))
         for status in self._engine.statuses():
             if status.workload.key.app == app and status.workload.kind == "service":
                 await self._engine.restart(status.workload.key)
         return aside
+
+    async def _swap(
+        self, app: str, document: Document, documents: Sequence[Document], copy: Path, release: int
+    ) -> None:
+        """The data and the copy change places; done again, they are as before."""
+        server = _server(documents, document.name)
+        if server:
+            await self._stores.stop(app, server)
+        await threads.run(self._exchange, copy, app, document.name)
+        if server:
+            needed = needed_users(documents, document.name)
+            await self._stores.start(app, server, needed=needed, release=release, tell=lambda _: None)
 
     async def place(self, app: str, name: str, *, origin: str) -> None:
         """The data for an application that has none yet, from a snapshot of `origin`. Raises NotFound, Refused."""
