@@ -145,7 +145,9 @@ class Nats:
                 await connection.close()
 
         try:
-            return asyncio.run(connected())
+            return asyncio.run(
+                asyncio.wait_for(connected(), 30)
+            )  # the client may wait for ever on a server that was killed
         except (nats.errors.Error, nats.js.errors.Error, TimeoutError) as error:
             if any("violation" in text.lower() for text in (*trouble, str(error))):
                 raise Refused(f"{error} {trouble}") from error
