@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.products import Product
+from benchmarks.products import Product, application
 from tests.integration.test_integration_resources import app, asked, own
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
@@ -33,6 +33,16 @@ def test_no_acknowledged_row_is_lost_and_all_is_up_again_by_itself(own: Product,
         found = asked(own, "reader", "SELECT array_agg(id) FROM books")
         assert isinstance(found[1], list)
         assert set(acknowledged) <= set(found[1][0][0]), f"round {number}: something is lost"
+
+
+def test_the_next_daemon_knows_every_server(own: Product, tmp_path: Path) -> None:
+    text = "app: kinds\nresources:\n  one-db: {type: postgres}\n  two-db: {type: redis}\n  bus: {type: nats}\n  files: {type: s3}\n  mail: {type: smtp}\n"
+    folder = application(tmp_path / "kinds", text)
+    own.aic("up", "-d", str(folder))
+    before = {row["name"]: row["pids"] for row in own.status()["workloads"]}
+    os.kill(pid(own, "daemon"), signal.SIGKILL)
+    own.aic("up", "-d", str(folder))
+    assert {row["name"]: row["pids"] for row in own.status()["workloads"]} == before
 
 
 def written(made: Product) -> list[int]:

@@ -43,7 +43,9 @@ appendonly yes
 appendfsync always
 save ""
 maxmemory-policy noeviction
+set-proc-title no
 """
+"""A title would be written over the environment, by which a server is known to the next daemon as one of ours."""
 _LOADING = 120.0
 
 
