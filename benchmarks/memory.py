@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
+
 from benchmarks import peers
 from benchmarks.products import SHOP, product
 from benchmarks.tables import Row
@@ -17,6 +19,11 @@ def run(*, quick: bool = False) -> Iterator[Row]:
         made.aic("up", "-d", str(SHOP))
         time.sleep(5 if quick else 20)
         status = made.status()
+        servers = {
+            row["name"]: sum(resident(pid)[0] for pid in _family(row["pids"][0]))
+            for row in status["workloads"]
+            if row["kind"] == "resource"
+        }
         daemon, envoy = resident(status["daemon"]["pid"]), resident(status["envoy"]["pid"])
         with peers.envoy(Path(folder), upstream=None) as (_, pid):
             time.sleep(1)
@@ -27,6 +34,12 @@ def run(*, quick: bool = False) -> Iterator[Row]:
     yield Row("daemon alone, proportional set size", daemon[0], "MB")
     yield Row("Envoy alone, proportional set size", envoy[0], "MB", name, idle[0])
     yield Row("Envoy alone, anonymous", envoy[1], "MB", name, idle[1])
+    for server, size in servers.items():
+        yield Row(f"the shop's {server}, proportional set size", size, "MB")
+
+
+def _family(pid: int) -> list[int]:
+    return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
 
 
 def resident(pid: int) -> tuple[float, float]:

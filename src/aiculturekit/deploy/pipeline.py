@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from aiculturekit.deploy.changes import Change, Emit, Outcome
-from aiculturekit.deploy.targets import Target
+from aiculturekit.deploy.targets import Foreseeing, Target
 from aiculturekit.errors import AicError, Failed
 from aiculturekit.language import say
 from aiculturekit.plan import holds, steps
@@ -90,6 +90,8 @@ class _Run:
         index of the first step (steps found when resuming are not in the journal: they are numbered behind it)."""
         self._emit("operation", {"id": self._operation, "app": self._app, "release": self._release})
         index = {step.document.key: first + at for at, step in enumerate(planned)}
+        if isinstance(self._target, Foreseeing):
+            self._target.foresee(self._app, planned, progress=self._tell_progress)
         try:
             for wave in steps.waves(planned):
                 await self._wave(wave, index)
@@ -128,7 +130,11 @@ class _Run:
         self._tell(step, at=at, state="done")
 
     def _hear(self, step: Step, name: str, message: str) -> None:
-        self._said[step.document.key].append(message)
+        if name == step.document.name:  # of its own, not of what had to be installed first
+            self._said[step.document.key].append(message)
+        self._tell_progress(name, message)
+
+    def _tell_progress(self, name: str, message: str) -> None:
         self._emit("progress", {"workload": name, "message": message})
 
     async def _record_output(self, step: Step, more: Sequence[str] = ()) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
 
 from aiculturekit.errors import Problem
 from aiculturekit.plan.documents import Document
@@ -26,4 +26,13 @@ class Target(Protocol):
     async def perform(self, app: str, *, step: Step, release: int, progress: Progress) -> None:
         """Make one step true. Idempotent: performed again after a crash it ends in the same state. Raises Failed, having
         left what served before as it was; raises Again where the same call may succeed later."""
+        ...
+
+
+@runtime_checkable
+class Foreseeing(Protocol):
+    """A target that can begin early with what takes long and touches nothing in force."""
+
+    def foresee(self, app: str, steps: Sequence[Step], *, progress: Progress) -> None:
+        """These steps will be performed. Returns at once; what fails in the background fails again, and is told, when it is performed."""
         ...

@@ -28,7 +28,8 @@ class Credential:
 class Ground:
     """One resource on this machine. `body` is what was declared; `folder` holds its data and belongs to the user with the number `uid`
     (None: the daemon's own); `sockets` is a folder with a short path that only that user may enter; `programs` is where the tool
-    is. One that `is_scratch` is a copy that is thrown away: nothing of it has to outlive a crash."""
+    is. One that `is_scratch` is a copy that is thrown away: nothing of it has to outlive a crash. `cache` is a folder for what may be
+    made once for all resources of this kind; None: there is none."""
 
     app: str
     name: str
@@ -38,6 +39,7 @@ class Ground:
     programs: Path
     uid: int | None = None
     is_scratch: bool = False
+    cache: Path | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The front door: the storefront at /, and /api/* passed on to the services behind it."""
+"""The front door: the storefront at /, and /api/* passed on to the services behind it. What changes seldom is kept in a cache."""
 
 import contextlib
 import os
@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
+import redis.asyncio as redis
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
@@ -16,6 +17,8 @@ PAGES = {"": "index.html", "shop.css": "shop.css", "shop.js": "shop.js"}
 BEHIND = {"orders": "ORDER_SERVICE_URL", "products": "ORDER_SERVICE_URL", "users": "USER_SERVICE_URL"}
 FORWARDED = ("content-type", "x-beta", "x-request-id", "traceparent", "tracestate")
 RETURNED = ("content-type", "x-version")
+KEPT = {"products": 10}
+"""Path below /api/ -> seconds for which its answer is kept for everybody."""
 
 
 async def page(request: Request) -> Response:
@@ -29,6 +32,8 @@ async def api(request: Request) -> Response:
     service = BEHIND.get(path.partition("/")[0])
     if service is None:
         return JSONResponse({"error": f"nothing is served at /api/{path}"}, status_code=404)
+    if kept := await cached(request.app, path) if request.method == "GET" else None:
+        return Response(kept, media_type="application/json", headers={"x-cache": "hit"})
     client: httpx.AsyncClient = request.app.state.client
     try:
         answer = await client.request(
@@ -39,8 +44,24 @@ async def api(request: Request) -> Response:
         )
     except httpx.HTTPError as error:
         return JSONResponse({"error": f"the service behind did not answer: {type(error).__name__}"}, status_code=502)
-    kept = {name: answer.headers[name] for name in RETURNED if name in answer.headers}
-    return Response(answer.content, status_code=answer.status_code, headers=kept)
+    if request.method == "GET" and answer.status_code == 200:
+        await keep(request.app, path, answer.content)
+    returned = {name: answer.headers[name] for name in RETURNED if name in answer.headers}
+    return Response(answer.content, status_code=answer.status_code, headers=returned)
+
+
+async def cached(app: Starlette, path: str) -> bytes | None:
+    """A shop without its cache is slower, not closed."""
+    if path in KEPT:
+        with contextlib.suppress(redis.RedisError):
+            return await app.state.cache.get(path)
+    return None
+
+
+async def keep(app: Starlette, path: str, answer: bytes) -> None:
+    if path in KEPT:
+        with contextlib.suppress(redis.RedisError):
+            await app.state.cache.set(path, answer, ex=KEPT[path])
 
 
 async def healthz(request: Request) -> Response:
@@ -49,7 +70,8 @@ async def healthz(request: Request) -> Response:
 
 @contextlib.asynccontextmanager
 async def lifespan(app: Starlette) -> AsyncIterator[None]:
-    async with httpx.AsyncClient(timeout=10, trust_env=False) as app.state.client:
+    cache = redis.from_url(os.environ["CACHE_URL"], socket_timeout=0.5, socket_connect_timeout=0.5)
+    async with cache as app.state.cache, httpx.AsyncClient(timeout=10, trust_env=False) as app.state.client:
         yield
 
 

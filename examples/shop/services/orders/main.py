@@ -39,7 +39,7 @@ async def place(request: Request) -> Response:
     if user.is_error or paid.is_error:
         return JSONResponse({"error": "the order could not be paid; nothing was charged"}, status_code=502)
     record = {"id": order, "user_id": user_id, "items": items, "total": total, "status": "paid"}
-    await asyncio.to_thread(store.save, record)
+    await store.save(record)
     task = asyncio.create_task(notify(client, order, user.json()["email"], headers))
     request.app.state.later.add(task)
     task.add_done_callback(request.app.state.later.discard)
@@ -70,12 +70,12 @@ async def parsed(request: Request) -> tuple[int, list[dict[str, object]]]:
 
 
 async def read(request: Request) -> Response:
-    record = await asyncio.to_thread(store.find, request.path_params["id"])
+    record = await store.find(request.path_params["id"])
     return JSONResponse(record) if record else JSONResponse({"error": "no such order"}, status_code=404)
 
 
 async def recent(request: Request) -> Response:
-    return JSONResponse(await asyncio.to_thread(store.recent))
+    return JSONResponse(await store.recent())
 
 
 async def products(request: Request) -> Response:
@@ -83,15 +83,14 @@ async def products(request: Request) -> Response:
 
 
 async def healthz(request: Request) -> Response:
-    await asyncio.to_thread(store.find, "")
+    await store.find("")
     return PlainTextResponse("ok\n")
 
 
 @contextlib.asynccontextmanager
 async def lifespan(app: Starlette) -> AsyncIterator[None]:
-    store.prepare()
     app.state.later = set()
-    async with httpx.AsyncClient(timeout=10, trust_env=False) as app.state.client:
+    async with store.POOL, httpx.AsyncClient(timeout=10, trust_env=False) as app.state.client:
         yield
 
 

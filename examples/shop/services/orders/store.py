@@ -1,34 +1,33 @@
-"""Orders in a SQLite file: an order that was answered is on disk."""
+"""Orders in PostgreSQL: an order that was answered is on disk."""
 
-import json
 import os
-import sqlite3
-import time
 from typing import Any
 
-FILE = os.environ["ORDERS_DB_URL"].removeprefix("sqlite:///")
+from psycopg.types.json import Jsonb
+from psycopg_pool import AsyncConnectionPool
+
+POOL = AsyncConnectionPool(
+    os.environ["ORDERS_DB_URL"],
+    min_size=1,
+    max_size=8,
+    open=False,
+    check=AsyncConnectionPool.check_connection,
+    kwargs={"autocommit": True},
+)
 
 
-def prepare() -> None:
-    with sqlite3.connect(FILE, timeout=5) as database:
-        database.execute("PRAGMA journal_mode = wal")
-        database.execute(
-            "CREATE TABLE IF NOT EXISTS orders (id TEXT PRIMARY KEY, at REAL NOT NULL, body TEXT NOT NULL)"
-        )
+async def save(order: dict[str, Any]) -> None:
+    async with POOL.connection() as database:
+        await database.execute("INSERT INTO orders (id, body) VALUES (%s, %s)", [order["id"], Jsonb(order)])
 
 
-def save(order: dict[str, Any]) -> None:
-    with sqlite3.connect(FILE, timeout=5) as database:
-        database.execute("INSERT INTO orders VALUES (?, ?, ?)", (order["id"], time.time(), json.dumps(order)))
+async def find(identifier: str) -> dict[str, Any] | None:
+    async with POOL.connection() as database:
+        row = await (await database.execute("SELECT body FROM orders WHERE id = %s", [identifier])).fetchone()
+    return row[0] if row else None
 
 
-def find(identifier: str) -> dict[str, Any] | None:
-    with sqlite3.connect(FILE, timeout=5) as database:
-        row = database.execute("SELECT body FROM orders WHERE id = ?", (identifier,)).fetchone()
-    return json.loads(row[0]) if row else None
-
-
-def recent() -> list[dict[str, Any]]:
-    with sqlite3.connect(FILE, timeout=5) as database:
-        rows = database.execute("SELECT body FROM orders ORDER BY at DESC LIMIT 10").fetchall()
-    return [json.loads(body) for (body,) in rows]
+async def recent() -> list[dict[str, Any]]:
+    async with POOL.connection() as database:
+        rows = await (await database.execute("SELECT body FROM orders ORDER BY at DESC LIMIT 10")).fetchall()
+    return [body for (body,) in rows]

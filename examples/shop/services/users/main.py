@@ -1,44 +1,54 @@
-"""Who buys: users in a SQLite file, GET /users and GET /users/{id}."""
+"""Who buys: users in PostgreSQL, GET /users and GET /users/{id}."""
 
-import asyncio
+import contextlib
 import os
-import sqlite3
+from collections.abc import AsyncIterator
 
+from psycopg.rows import dict_row
+from psycopg_pool import AsyncConnectionPool
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-FILE = os.environ["USERS_DB_URL"].removeprefix("sqlite:///")
-FIRST = [(1, "Lin Wei", "lin@example.com"), (2, "Ada Byron", "ada@example.com"), (3, "Omar Said", "omar@example.com")]
+POOL = AsyncConnectionPool(
+    os.environ["USERS_DB_URL"],
+    min_size=1,
+    max_size=8,
+    open=False,
+    check=AsyncConnectionPool.check_connection,
+    kwargs={"autocommit": True, "row_factory": dict_row},
+)
+LARGEST = 2**31 - 1
 
 
-def query(statement: str, *values: object) -> list[dict[str, object]]:
-    with sqlite3.connect(FILE, timeout=5) as database:
-        database.row_factory = sqlite3.Row
-        return [dict(row) for row in database.execute(statement, values)]
-
-
-def prepare() -> None:
-    query("PRAGMA journal_mode = wal")
-    query("CREATE TABLE IF NOT EXISTS users (id INTEGER PRIMARY KEY, name TEXT NOT NULL, email TEXT NOT NULL)")
-    for user in FIRST:
-        query("INSERT OR IGNORE INTO users VALUES (?, ?, ?)", *user)
+async def query(statement: str, *values: object) -> list[dict[str, object]]:
+    async with POOL.connection() as database:
+        return await (await database.execute(statement, values)).fetchall()
 
 
 async def users(request: Request) -> Response:
-    return JSONResponse(await asyncio.to_thread(query, "SELECT id, name FROM users ORDER BY id"))
+    return JSONResponse(await query("SELECT id, name FROM users ORDER BY id LIMIT 1000"))
 
 
 async def user(request: Request) -> Response:
-    found = await asyncio.to_thread(query, "SELECT * FROM users WHERE id = ?", request.path_params["id"])
+    number = request.path_params["id"]
+    found = await query("SELECT * FROM users WHERE id = %s", number) if number <= LARGEST else []
     return JSONResponse(found[0]) if found else JSONResponse({"error": "no such user"}, status_code=404)
 
 
 async def healthz(request: Request) -> Response:
-    await asyncio.to_thread(query, "SELECT 1")
+    await query("SELECT 1 FROM users LIMIT 1")
     return PlainTextResponse("ok\n")
 
 
-prepare()
-app = Starlette(routes=[Route("/users", users), Route("/users/{id:int}", user), Route("/healthz", healthz)])
+@contextlib.asynccontextmanager
+async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    async with POOL:
+        yield
+
+
+app = Starlette(
+    lifespan=lifespan,
+    routes=[Route("/users", users), Route("/users/{id:int}", user), Route("/healthz", healthz)],
+)

@@ -185,7 +185,8 @@ class Stores:
             sockets = await threads.run(places.sockets, self._home, app, document.name, uid=self._uid)
         except OSError as error:
             raise HostTrouble(say("resources/{name}: {error}", name=document.name, error=str(error))) from error
-        return Ground(app, document.name, document.body, folder, sockets, programs, self._uid)
+        cache = places.cache(self._uid)
+        return Ground(app, document.name, document.body, folder, sockets, programs, self._uid, cache=cache)
 
     async def _settle(self, server: Server, ground: Ground, users: Users) -> None:
         async with self._turns[ground.app, ground.name]:

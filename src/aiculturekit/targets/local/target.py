@@ -24,6 +24,7 @@ from aiculturekit.resources import outside
 from aiculturekit.spec.models import Application
 from aiculturekit.targets import nodes
 from aiculturekit.targets.local import checks, data, gifts, launches, ledgers
+from aiculturekit.targets.local.foresights import Foresights
 from aiculturekit.targets.local.migrations import Migrations
 from aiculturekit.targets.local.ports import Ports
 from aiculturekit.targets.local.stores import Stores, needed_users
@@ -52,6 +53,7 @@ class Local:
         stores: Stores,
     ) -> None:
         self._home, self._engine, self._stores = home, engine, stores
+        self.foresee = Foresights(cache=home / "environments").foresee
         self._migrations = Migrations(home=home, engine=engine)
         self._ports, self._scheduler, self._inherited, self._tracing = ports, scheduler, inherited, tracing
         self._documents: dict[str, dict[tuple[str, str], Document]] = {}
@@ -168,7 +170,12 @@ class Local:
                 await self._migrations.run(
                     app,
                     document,
-                    launch=lambda task: self._launch(app, task, release=release, progress=progress),
+                    launch=lambda task: self._launch(
+                        app,
+                        task,
+                        release=release,
+                        progress=lambda name, message: progress(f"{name}/{launches.MIGRATION}", message),
+                    ),
                     tell=lambda message: progress(document.name, message),
                 )
                 _keep(self._documents, app, step)

@@ -43,13 +43,18 @@ def contents(database: str, *, extensions: Sequence[str] = ()) -> str:
     return "\n".join(_contents(database, extensions))
 
 
+def connect(database: str) -> str:
+    """What follows happens in that database."""
+    return f"\\connect {name(database)}"
+
+
 def strangers(users: Sequence[str], *, owner: str) -> str:
     """A query for the logins that are none of `users`."""
     wanted = ", ".join(map(text, users)) or "''"
     return f"""
         SELECT DISTINCT rolname FROM pg_auth_members JOIN pg_roles r ON r.oid = member
         WHERE roleid::regrole::text IN ('aic_read', 'aic_write', 'aic_admin') AND rolcanlogin
-        AND rolname NOT IN ({text(owner)}, {text(VIEWER)}, {wanted})
+        AND rolname NOT IN ({text(owner)}, {text(VIEWER)}, {wanted});
     """
 
 

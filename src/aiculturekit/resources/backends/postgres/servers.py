@@ -31,11 +31,12 @@ class Postgres:
     def prepare(self, ground: Ground) -> Launch:
         _require_names(ground)
         _require_extensions(ground)
-        clusters.ensure(ground, version=_version(ground.body))
+        version = _version(ground.body)
+        clusters.ensure(ground, version=version, package=VERSIONS[version])
         prefix = " ".join(programs.prefix(ground.uid))
         owner = f"-U {clusters.OWNER} -d {MAINTENANCE}"
         return Launch(
-            command=f"exec {prefix} '{ground.programs}/postgres' -D '{clusters.folder(ground)}' -p $PORT",
+            command=f"{clusters.flush(ground)}exec {prefix} '{ground.programs}/postgres' -D '{clusters.folder(ground)}' -p $PORT",
             probe={
                 "kind": "exec",
                 "command": f"'{ground.programs}/pg_isready' -q -h '{ground.sockets}' -p $PORT {owner}",
@@ -44,10 +45,14 @@ class Postgres:
 
     async def settle(self, ground: Ground, credentials: Sequence[Credential]) -> None:
         names = scripts.databases(ground.name, ground.body)
-        await sql(ground, MAINTENANCE, scripts.cluster(names, credentials))
+        users = [credential.user for credential in credentials]
+        parts = [scripts.cluster(names, credentials)]
         for database in names:
-            await sql(ground, database, scripts.contents(database, extensions=ground.body.get("extensions", ())))
-        await _drop_strangers(ground, [credential.user for credential in credentials])
+            contents = scripts.contents(database, extensions=ground.body.get("extensions", ()))
+            parts += [scripts.connect(database), contents]
+        parts += [scripts.connect(MAINTENANCE), scripts.strangers(users, owner=clusters.OWNER)]
+        strangers = await sql(ground, MAINTENANCE, "\n".join(parts))  # in one session: each takes a moment to begin
+        await _drop(ground, strangers.splitlines())
 
     async def save(self, ground: Ground, into: Path) -> None:
         """A base backup with the log that makes it whole, and a manifest by which it can be verified."""
@@ -125,10 +130,9 @@ def _extensions(ground: Ground) -> Iterator[str]:
         yield file.stem
 
 
-async def _drop_strangers(ground: Ground, users: Sequence[str]) -> None:
+async def _drop(ground: Ground, users: Sequence[str]) -> None:
     """Logins that are no longer wanted end, with their connections; what they own goes to the administrators."""
-    listed = await sql(ground, MAINTENANCE, scripts.strangers(users, owner=clusters.OWNER))
-    for user in filter(None, listed.splitlines()):
+    for user in filter(None, users):
         await sql(ground, MAINTENANCE, scripts.expel(user))
         for database in scripts.databases(ground.name, ground.body):
             await sql(ground, database, scripts.inherit(user))
