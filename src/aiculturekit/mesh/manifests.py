@@ -58,8 +58,8 @@ def _service(
 ) -> Manifest:
     port = {
         "name": "tcp" if service.protocol == "tcp" else "http",
-        "port": place.port,
-        "targetPort": place.port,
+        "port": place.port_of(service.name),
+        "targetPort": place.port_of(service.name),
         "protocol": "TCP",
         "appProtocol": _APP_PROTOCOLS[service.protocol],
     }

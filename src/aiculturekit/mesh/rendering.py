@@ -7,21 +7,24 @@ Nothing is dropped silently: whoever renders asks for the gaps first and refuses
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from aiculturekit.mesh.nodes import Node
 
+ISTIO_GATEWAY: Mapping[str, str] = {"istio": "ingressgateway"}
+"""What Istio's own ingress gateway is labelled with, however it was installed."""
 Manifest = dict[str, Any]
 """One Kubernetes object."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Place:
-    """Where the documents go: every service is a Kubernetes Service `name.namespace` on `port`, every version its pods with the labels
-    `app` and `version`, every workload a ServiceAccount of its own name. `hosts` are the public host names at the ingress, which calls
-    as the service account `ingress` (NAMESPACE/NAME; empty where it has no identity in the mesh). `gateway_class` is who serves a Gateway
-    there (the name of a GatewayClass)."""
+    """Where the documents go: every service is a Kubernetes Service `name.namespace` on `port` (or on its own of `ports`), every version
+    its pods with the labels `app` and `version`, every workload a ServiceAccount of its own name. `hosts` are the public host names at
+    the ingress, which calls as the service account `ingress` (NAMESPACE/NAME; empty where it has no identity in the mesh).
+    `gateway_class` is who serves a Gateway there (the name of a GatewayClass); `gateway_labels` are those of the pods of Istio's
+    ingress gateway."""
 
     namespace: str
     port: int = 80
@@ -29,6 +32,11 @@ class Place:
     trust_domain: str = "cluster.local"
     ingress: str = "istio-system/istio-ingressgateway-service-account"
     gateway_class: str = "istio"
+    ports: Mapping[str, int] = dataclasses.field(default_factory=dict, hash=False)
+    gateway_labels: Mapping[str, str] = dataclasses.field(default_factory=lambda: ISTIO_GATEWAY, hash=False)
+
+    def port_of(self, service: str) -> int:
+        return self.ports.get(service, self.port)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -114,6 +114,7 @@ def _workload(service: Service, version: Version, sources: Mapping[str, str]) ->
             "cpu": service.scale.cpu,
         },
         **({"zones": list(service.traffic.zones)} if service.traffic.zones else {}),
+        **({"image": image} if (image := version.image or service.image) else {}),
     }
 
 

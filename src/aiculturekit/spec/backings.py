@@ -98,6 +98,7 @@ class Resource(Part):
     extensions: tuple[str, ...] = Field((), description="Extensions of a database.")
     databases: tuple[str, ...] = Field((), description="Databases within it.")
     buckets: tuple[str, ...] = Field((), description="Buckets of an object store.")
+    size: Memory | None = Field(None, description="Room for its data, where a cluster is asked for it: 10Gi.")
     backup: Backup | None = Field(None, description="When data is copied away.")
     run: Command | None = Field(None, description="Command of a custom resource.")
     health: Annotated[Health | None, short("http")] = Field(

@@ -1,4 +1,4 @@
-"""render: the mesh's rules as objects for a cluster."""
+"""render: an application, or its mesh's rules alone, as objects for a cluster."""
 
 from __future__ import annotations
 
@@ -13,7 +13,12 @@ from aiculturekit.cli.options import Environment, Json
 from aiculturekit.errors import HostTrouble
 from aiculturekit.language import say
 
-HELP = {"render": lambda: say("Write the mesh's rules for a cluster: istio, linkerd or gateway-api.")}
+HELP = {
+    "render": lambda: say(
+        "Write an application for a cluster (kubernetes), or its mesh's rules alone (istio, linkerd, gateway-api)."
+    )
+}
+SECRETS = "secrets.sh"
 INSTALLATION = "installation"
 """The folder of what is no object of the cluster, but a part of the mesh's own installation."""
 _MARK = "# Made by `aic render`; what is changed here is lost the next time.\n"
@@ -24,7 +29,7 @@ def commands() -> list[Any]:
 
 
 def render(
-    mesh: Annotated[str, typer.Argument(metavar="MESH", help=say("istio, linkerd or gateway-api."))],
+    mesh: Annotated[str, typer.Argument(metavar="MESH", help=say("kubernetes, istio, linkerd or gateway-api."))],
     path: Annotated[Path, typer.Argument(help=say("The application file, or its directory."))] = Path(),
     environment: Environment = None,
     namespace: Annotated[
@@ -55,11 +60,19 @@ def render(
         list[str] | None,
         typer.Option("--roots", help=say("Its trust bundle: DOMAIN=FILE, or DOMAIN=https://...")),
     ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option("--target", help=say("kubernetes: a cluster in place of the environment's own target.")),
+    ] = None,
+    tag: Annotated[str, typer.Option("--tag", help=say("kubernetes: the tag of the images."))] = "latest",
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help=say("A directory to write to, a file for each object."))
     ] = None,
     as_json: Json = False,
 ) -> None:
+    if mesh == "kubernetes":
+        whole(choices.file(path), environment=environment, target=target, tag=tag, output=output, as_json=as_json)
+        return
     from aiculturekit.control import renderings
 
     wish = renderings.Wish(
@@ -91,6 +104,31 @@ def render(
         outputs.print_json(documents)
     else:
         print("---\n".join(_text(document) for document in documents), end="")
+
+
+def whole(
+    file: Path, *, environment: str | None, target: str | None, tag: str, output: Path | None, as_json: bool
+) -> None:
+    """All of the application, and not only the mesh's rules."""
+    from aiculturekit.control import manifests
+
+    wish = manifests.Wish(target, tag)
+    objects = manifests.rendered(file, environment=environment, wish=wish)
+    plain = [one.manifest for one in objects if one.fill is None]
+    if output is None:
+        outputs.print_json(plain) if as_json else print("---\n".join(map(_text, plain)), end="")
+        return
+    folder = output.expanduser().absolute()
+    files = _write(folder, plain)
+    if script := manifests.secrets(objects):
+        (folder / SECRETS).write_text(script, "utf-8")
+    if as_json:
+        outputs.print_json([str(one) for one in files])
+        return
+    print(say("{count} objects written to {folder}", count=len(files), folder=output))
+    if script:
+        print(say("first: sh {file}, which makes the Secrets that are not there yet", file=output / SECRETS))
+    print(say("next: kubectl apply -f {folder}", folder=output))
 
 
 def _write(folder: Path, documents: Sequence[dict[str, Any]]) -> list[Path]:

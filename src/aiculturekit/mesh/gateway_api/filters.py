@@ -72,7 +72,7 @@ def rewrite(to: Rewrite, match: Match) -> Filter:
 
 
 def mirror(service: Service, to: Mirror, *, place: Place) -> Filter:
-    target = {"name": manifests.backend(service, to.version), "port": place.port}
+    target = {"name": manifests.backend(service, to.version), "port": place.port_of(service.name)}
     found: dict[str, Any] = {"backendRef": target}
     if to.share != 100:
         found |= (

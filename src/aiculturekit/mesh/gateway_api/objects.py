@@ -21,7 +21,7 @@ def render(node: Node, *, place: Place) -> tuple[Manifest, ...]:
         *gateways(node, place),
         *(routes.of_service(service, place=place) for service in node.services if _is_routed(service)),
         *_public(node.entries, known, place),
-        *(_allowed(service, place) for service in node.services),
+        *(allowed(service, place) for service in node.services),
     )
 
 
@@ -48,11 +48,11 @@ def _public(entries: tuple[Entry, ...], known: dict[tuple[str, str], Service], p
             yield routes.of_entry(service, entry, place=place)
 
 
-def _allowed(service: Service, place: Place) -> Manifest:
+def allowed(service: Service, place: Place) -> Manifest:
     """The Gateway API does not say who may call. Kubernetes does, by the pods' labels instead of certificates, where the cluster's
     network enforces it. Nobody in the list refuses everybody."""
     sources = [_source(service, caller) for caller in sorted(service.callers)]
-    rule = {"from": sources, "ports": [{"protocol": "TCP", "port": place.port}]}
+    rule = {"from": sources, "ports": [{"protocol": "TCP", "port": place.port_of(service.name)}]}
     spec = {
         "podSelector": {"matchLabels": {"app": service.name}},
         "policyTypes": ["Ingress"],

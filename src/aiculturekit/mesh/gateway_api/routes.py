@@ -48,7 +48,7 @@ def _made(kind: str, name: str, service: Service, place: Place, spec: dict[str, 
 
 
 def parent(service: Service, *, place: Place) -> dict[str, Any]:
-    return {"group": "", "kind": "Service", "name": service.name, "port": place.port}
+    return {"group": "", "kind": "Service", "name": service.name, "port": place.port_of(service.name)}
 
 
 def _rule(service: Service, branch: Branch, place: Place) -> dict[str, Any]:
@@ -67,7 +67,11 @@ def backends(service: Service, shares: tuple[tuple[str, float], ...], *, place: 
     weights = dict(shares) or {version.name: 0.0 for version in service.versions}
     factor = 1 if all(weight == int(weight) for weight in weights.values()) else 100
     return [
-        {"name": manifests.backend(service, version), "port": place.port, "weight": round(weight * factor)}
+        {
+            "name": manifests.backend(service, version),
+            "port": place.port_of(service.name),
+            "weight": round(weight * factor),
+        }
         for version, weight in weights.items()
     ]
 

@@ -35,7 +35,7 @@ def rendered(node: Node, place: Place) -> Iterator[Manifest]:
             {"to": tokens.where(node, service, entries, place, more, spared=()), **({"when": when} if when else {})}
             for when, more in tokens.without_preflights(service, [])
         ]
-        name, selector = f"{place.namespace}-{service.name}-check", {"matchLabels": dict(names.GATEWAY_LABELS)}
+        name, selector = f"{place.namespace}-{service.name}-check", {"matchLabels": dict(place.gateway_labels)}
         fields: Json = {"selector": selector, "action": "CUSTOM", "provider": {"name": provider(service, place)}}
         yield names.at_gateway(names.security("AuthorizationPolicy", name, place, **fields, rules=rules), place)
         if check.headers:
@@ -81,7 +81,7 @@ def provider(service: Service, place: Place) -> str:
 def _asked(service: Service, check: Check, place: Place) -> tuple[str, int]:
     """Host and port under which the mesh knows who is asked."""
     if check.service:
-        return names.host(check.service, place), place.port
+        return names.host(check.service, place), place.port_of(check.service)
     address = urlsplit(check.url)
     return f"check.{service.name}.{place.namespace}.internal", address.port or USUAL_PORTS[address.scheme]
 
@@ -136,7 +136,7 @@ def _cleaner(service: Service, check: Check, entries: list[Entry], place: Place)
     patch = filters.http_filter(f"aic.check.{place.namespace}.{service.name}", config, context="GATEWAY")
     patch["patch"]["operation"] = "INSERT_FIRST"
     patch["match"]["listener"]["filterChain"]["filter"].pop("subFilter")
-    selector = {"labels": dict(names.GATEWAY_LABELS)}
+    selector = {"labels": dict(place.gateway_labels)}
     return names.envoy_filter(name, names.gateway_namespace(place), workloadSelector=selector, configPatches=[patch])
 
 

@@ -33,7 +33,7 @@ def rendered(node: Node, place: Place) -> Iterator[Manifest]:
         greeted = [_greeting(service, place) for service in entered]
         port = {"number": PORT, "name": "tls", "protocol": "TLS"}
         server = {"port": port, "tls": {"mode": "PASSTHROUGH"}, "hosts": greeted}
-        yield names.networking("Gateway", GATEWAY, place, selector=dict(names.GATEWAY_LABELS), servers=[server])
+        yield names.networking("Gateway", GATEWAY, place, selector=dict(place.gateway_labels), servers=[server])
     for service in entered:
         yield _inwards(service, place)
 
@@ -123,7 +123,7 @@ def _inwards(service: Service, place: Place) -> Manifest:
             "destination": {
                 "host": names.host(service.name, place),
                 "subset": _unopened(version.name),
-                "port": {"number": place.port},
+                "port": {"number": place.port_of(service.name)},
             }
         }
         | ({"weight": max(1, round(version.weight))} if len(shares) > 1 else {})

@@ -56,7 +56,7 @@ def _breaker(service: Service, place: Place) -> Iterator[Manifest]:
     patches = [_cluster(context, host, breaker) for context in ("SIDECAR_OUTBOUND", "GATEWAY")]
     yield names.envoy_filter(full, place.namespace, configPatches=patches[:1])
     if INGRESS in service.callers:
-        selector = {"labels": dict(names.GATEWAY_LABELS)}
+        selector = {"labels": dict(place.gateway_labels)}
         away = f"{place.namespace}-{full}"
         yield names.envoy_filter(
             away, names.gateway_namespace(place), workloadSelector=selector, configPatches=patches[1:]

@@ -16,4 +16,4 @@ def rendered(node: Node, place: Place) -> Iterator[Manifest]:
     if not node.entries:
         return
     server = {"port": {"number": PORT, "name": "http", "protocol": "HTTP"}, "hosts": list(place.hosts)}
-    yield names.networking("Gateway", NAME, place, selector=dict(names.GATEWAY_LABELS), servers=[server])
+    yield names.networking("Gateway", NAME, place, selector=dict(place.gateway_labels), servers=[server])

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from aiculturekit.mesh.nodes import INGRESS
 from aiculturekit.mesh.rendering import Manifest, Place
 
-GATEWAY_LABELS: Mapping[str, str] = {"istio": "ingressgateway"}
-"""What Istio's own ingress gateway is labelled with, however it was installed."""
 PEER = "x-aic-peer"
 """The request header in which the service's side notes for its own limits who calls; it never reaches a replica."""
 

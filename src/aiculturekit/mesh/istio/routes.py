@@ -29,7 +29,7 @@ def rendered(node: Node, place: Place) -> Iterator[Manifest]:
 def _of_service(service: Service, place: Place) -> Json:
     hosts = {"hosts": [names.host(service.name, place)]}
     if service.protocol == "tcp":
-        match = [{"port": place.port}]
+        match = [{"port": place.port_of(service.name)}]
         return hosts | {"tcp": [{"match": match, "route": _destinations(service, _split(service), place)}]}
     reached = [branch for branch in _reached(branches(service)) if not branch.match.claim]
     found = [route for branch in reached for route in of(service, branch, place)]
@@ -122,7 +122,7 @@ def _mirror(service: Service, branch: Branch, place: Place) -> Json:
 
 
 def _destination(service: Service, version: str, place: Place) -> Json:
-    return {"host": names.host(service.name, place), "subset": version, "port": {"number": place.port}}
+    return {"host": names.host(service.name, place), "subset": version, "port": {"number": place.port_of(service.name)}}
 
 
 def _destinations(service: Service, branch: Branch, place: Place) -> list[Json]:

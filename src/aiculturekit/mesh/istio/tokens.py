@@ -39,12 +39,12 @@ def rendered(node: Node, place: Place) -> Iterator[Manifest]:
 
 
 def _object(kind: str, service: Service, place: Place, /, **spec: Any) -> Manifest:
-    found = names.security(kind, f"{place.namespace}-{service.name}-tokens", place, selector=_gateway(), **spec)
+    found = names.security(kind, f"{place.namespace}-{service.name}-tokens", place, selector=_gateway(place), **spec)
     return names.at_gateway(found, place)
 
 
-def _gateway() -> Json:
-    return {"matchLabels": dict(names.GATEWAY_LABELS)}
+def _gateway(place: Place) -> Json:
+    return {"matchLabels": dict(place.gateway_labels)}
 
 
 def _rule(jwt: Jwt) -> Json:

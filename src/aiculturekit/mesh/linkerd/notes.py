@@ -36,7 +36,7 @@ def words(retries: Retries) -> list[str]:
 
 
 def of_service(service: Service, *, place: Place) -> dict[str, str]:
-    opaque = {"config.linkerd.io/opaque-ports": str(place.port)} if service.protocol == "tcp" else {}
+    opaque = {"config.linkerd.io/opaque-ports": str(place.port_of(service.name))} if service.protocol == "tcp" else {}
     return opaque | (_accrual(service.traffic.breaker) if service.traffic.breaker else {})
 
 

@@ -39,7 +39,7 @@ def of_service(service: Service, *, place: Place) -> Iterator[Manifest]:
 def _server(service: Service, place: Place) -> Manifest:
     spec = {
         "podSelector": {"matchLabels": {"app": service.name}},
-        "port": place.port,
+        "port": place.port_of(service.name),
         "proxyProtocol": _PROTOCOLS[service.protocol],
         "accessPolicy": "audit" if service.access.audit else "deny",
     }

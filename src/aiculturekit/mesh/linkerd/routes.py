@@ -73,6 +73,6 @@ def of_entry(service: Service, entry: Entry, *, place: Place) -> Manifest:
     mesh and address Services (not their endpoints)."""
     rule = {
         "matches": [{"path": {"type": "PathPrefix", "value": entry.prefix}}],
-        "backendRefs": [{"name": service.name, "port": place.port}],
+        "backendRefs": [{"name": service.name, "port": place.port_of(service.name)}],
     }
     return public(service, entry, place=place, rules=[rule])

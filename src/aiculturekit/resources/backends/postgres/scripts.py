@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from aiculturekit.resources import scram
@@ -33,9 +33,16 @@ def databases(name: str, body: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys([name.replace("-", "_"), *body.get("databases", ())]))
 
 
-def cluster(names: Sequence[str], credentials: Sequence[Credential]) -> str:
-    """What is true of the whole server: the roles, the databases with these names, the logins."""
-    return "\n".join([*_roles(), *_databases(names), *_logins(credentials)])
+def hashed(credential: Credential) -> str:
+    """The password as the server keeps it, as a literal: it cannot be read back."""
+    return text(scram.verifier(credential.password))
+
+
+def cluster(
+    names: Sequence[str], credentials: Sequence[Credential], *, password: Callable[[Credential], str] = hashed
+) -> str:
+    """What is true of the whole server: the roles, the databases with these names, the logins with what `password` says, an expression."""
+    return "\n".join([*_roles(), *_databases(names), *_logins(credentials, password)])
 
 
 def contents(database: str, *, extensions: Sequence[str] = ()) -> str:
@@ -56,6 +63,15 @@ def strangers(users: Sequence[str], *, owner: str) -> str:
         WHERE roleid::regrole::text IN ('aic_read', 'aic_write', 'aic_admin') AND rolcanlogin
         AND rolname NOT IN ({text(owner)}, {text(VIEWER)}, {wanted});
     """
+
+
+def shut_out(users: Sequence[str], *, owner: str) -> str:
+    """Whoever is none of `users` comes in no more, and what is open of theirs ends; what they own stays."""
+    found = strangers(users, owner=owner).strip().rstrip(";")
+    return (
+        f"SELECT format('ALTER ROLE %I NOLOGIN', rolname) FROM ({found}) gone \\gexec\n"
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity JOIN pg_roles ON usename = rolname WHERE NOT rolcanlogin;"
+    )
 
 
 def expel(user: str) -> str:
@@ -106,11 +122,11 @@ def _databases(names: Sequence[str]) -> Iterator[str]:
         yield _unless(exists, f"CREATE DATABASE {name(database)} OWNER aic_admin")
 
 
-def _logins(credentials: Sequence[Credential]) -> Iterator[str]:
+def _logins(credentials: Sequence[Credential], password: Callable[[Credential], str]) -> Iterator[str]:
     for credential in credentials:
         user = name(credential.user)
         yield _unless(f"SELECT FROM pg_roles WHERE rolname = {text(credential.user)}", f"CREATE ROLE {user}")
-        yield f"ALTER ROLE {user} LOGIN PASSWORD {text(scram.verifier(credential.password))};"
+        yield f"ALTER ROLE {user} LOGIN PASSWORD {password(credential)};"
         for verb in _ROLES:
             yield f"GRANT aic_{verb} TO {user};" if verb == credential.verb else _revoke(verb, credential.user)
         is_admin = credential.verb == "admin"

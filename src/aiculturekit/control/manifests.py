@@ -1,0 +1,66 @@
+"""All of an application as a cluster would be given it, as plain objects. Needs no daemon; touches nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from aiculturekit.errors import Mistake, Unsupported
+from aiculturekit.language import say
+from aiculturekit.locator import Locator
+from aiculturekit.plan import images, resources
+from aiculturekit.plan.documents import Document
+from aiculturekit.spec import load
+from aiculturekit.spec.models import Application
+from aiculturekit.targets.kubernetes import checks, places, rendering, scripts
+from aiculturekit.targets.kubernetes.objects import Owned
+from aiculturekit.targets.kubernetes.places import Cluster
+
+SCHEME = "kubernetes"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Wish:
+    """`target` in place of the environment's own; `tag` of images that are not pinned to a digest."""
+
+    target: str | None = None
+    tag: str = "latest"
+
+
+def rendered(file: Path, *, environment: str | None, wish: Wish) -> tuple[Owned, ...]:
+    """In an order in which they can be applied. Raises SpecError, LocatorError, and Unsupported with all that a cluster can't do."""
+    application = load.load(file, environment=environment)
+    cluster = located(application, wish.target)
+    documents = described(application)
+    refuse(application, documents, cluster)
+    names = images.directories(application.app, documents)
+    references = {directory: f"{cluster.registry}/{name}:{wish.tag}" for directory, name in names.items()}
+    return rendering.rendered(application.app, images.pinned(documents, references), cluster=cluster)
+
+
+def secrets(objects: Sequence[Owned]) -> str:
+    """A script that makes the Secrets which the objects need; empty where they need none."""
+    return scripts.made(objects)
+
+
+def located(application: Application, target: str | None = None) -> Cluster:
+    """The cluster that the application goes to. Raises Mistake for another kind of target."""
+    locator = Locator.parse(target or application.target)
+    if locator.scheme != SCHEME:
+        raise Mistake(
+            say("{target} is no cluster", target=str(locator)),
+            hint=say("name an environment whose target is kubernetes://CONTEXT/NAMESPACE, or say --target"),
+        )
+    return places.parse(locator, environment=application.environment)
+
+
+def described(application: Application) -> tuple[Document, ...]:
+    files = {name: path.read_text("utf-8") for name, path in resources.named_files(application).items()}
+    return resources.documents(application, sources={}, files=files)
+
+
+def refuse(application: Application, documents: Sequence[Document], cluster: Cluster) -> None:
+    """Raises Unsupported before anything is touched."""
+    if found := checks.problems(application, documents, cluster=cluster):
+        raise Unsupported(found)

@@ -1,0 +1,41 @@
+"""Resources that a server of ours plays in a cluster: one replica, its data on a claim, and a Job that makes in it what is declared. Pure.
+
+Each module has `server(...)`, the objects of the process, and `script(...)`, what its Job runs. The Job is a workload of its own in the
+mesh (`NAME-settle`): it comes in as the server's administrator, the only one who may make users.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import ModuleType
+
+from aiculturekit.plan.documents import Document
+from aiculturekit.targets.kubernetes import files, secrets
+from aiculturekit.targets.kubernetes.objects import Owned
+from aiculturekit.targets.kubernetes.places import Cluster
+from aiculturekit.targets.kubernetes.servers import operators, postgres, redis, settling
+
+SERVERS: Mapping[str, ModuleType] = {"postgres": postgres, "redis": redis}
+"""Types that can be played in a cluster; the others are named by `url:`."""
+
+
+def ports(documents: list[Document]) -> dict[str, int]:
+    """Server -> the port that it has in the cluster, its kind's usual one."""
+    return {one.name: SERVERS[one.body["type"]].PORT for one in documents if one.kind == "server"}
+
+
+def rendered(app: str, document: Document, *, cluster: Cluster) -> Iterator[Owned]:
+    kind = SERVERS[document.body["type"]]
+    databases = kind.databases(document)
+    yield from secrets.of_server(app, document, owner=kind.OWNER, databases=databases, port=kind.PORT, cluster=cluster)
+    if cluster.operator and document.body["type"] == "postgres":
+        yield from operators.rendered(app, document, cluster=cluster)
+    else:
+        yield from kind.server(app, document, cluster=cluster)
+    yield settling.rendered(app, document, script=kind.script(document), client=kind, cluster=cluster)
+
+
+def claim(app: str, resource: Document, *, cluster: Cluster) -> Iterator[Owned]:
+    """An operator's own servers have claims of their own."""
+    if not (cluster.operator and resource.body["type"] == "postgres"):
+        yield files.claim(app, resource.name, resource.body, cluster=cluster, key=resource.key)
