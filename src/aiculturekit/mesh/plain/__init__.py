@@ -54,5 +54,5 @@ def _ingresses(node: Node, place: Place) -> Iterator[Manifest]:
         yield manifests.made(API, "Ingress", name=app, app=app, place=place, spec={"rules": rules})
 
 
-RENDERER = Renderer(render=render, gaps=gaps, unsaid=frozenset({"protocol http2", "protocol tcp"}))
-"""A Service carries whatever its pods speak."""
+RENDERER = Renderer(render=render, gaps=gaps, unsaid=frozenset({"protocol http2", "protocol tcp", "needs external"}))
+"""A Service carries whatever its pods speak; what lies outside, the target's network policies bound by its port."""

@@ -8,6 +8,7 @@ from aiculturekit.errors import Problem
 from aiculturekit.language import say
 from aiculturekit.mesh import features
 from aiculturekit.mesh.rendering import Gap
+from aiculturekit.plan import resources
 from aiculturekit.plan.documents import Document
 from aiculturekit.plan.resources import FILES
 from aiculturekit.resources.kinds import KINDS
@@ -104,7 +105,7 @@ def _counts_requests(cluster: Cluster) -> bool:
 
 
 def _names(application: Application) -> Iterator[Finding]:
-    taken = {settling.account(name): name for name in application.resources}
+    taken = {settling.account(name): name for name, one in application.resources.items() if resources.is_played(one)}
     for section in ("services", "jobs"):
         for name in getattr(application, section):
             if name in taken:
