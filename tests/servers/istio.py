@@ -90,6 +90,17 @@ def _build(folder: Path) -> None:
         made.rename(folder)
 
 
+def module() -> Path:
+    """The sources that the programs are built from, in Go's own cache. Raises Missing."""
+    command = ["go", "mod", "download", "-json", "istio.io/istio"]
+    if shutil.which("go") is None:
+        raise Missing("there is no Go to fetch Istio's sources with (https://go.dev/dl/)")
+    answer = subprocess.run(command, cwd=_MODULE, capture_output=True, text=True, timeout=300, check=False)
+    if answer.returncode != 0:
+        raise Missing(f"Istio's sources could not be fetched: {answer.stderr[-2000:]}")
+    return Path(json.loads(answer.stdout)["Dir"])
+
+
 def istioctl(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [str(binaries() / "istioctl"), *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)

@@ -1,6 +1,6 @@
 """A real Kubernetes API for tests: etcd and kube-apiserver, nothing else, on free loopback ports, always stopped.
 
-Both are built by Go from their modules once (about ten minutes on two busy cores) and kept in the user's cache by version. What the API server accepts with a dry run is stored as it stands by any cluster of this version:
+`programs` builds both. What the API server accepts with a dry run is stored as it stands by any cluster of this version:
 schemas, defaults, and the rules written in CEL are its own.
 """
 
@@ -8,11 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import json
-import os
-import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -23,14 +19,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import platformdirs
 import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-VERSION, ETCD = "1.34.4", "3.6.16"
-FOLDER = Path(platformdirs.user_cache_dir("aiculturekit-servers")) / f"kubernetes-{VERSION}"
-_TOKEN, _BUILDING = "tests", 1800.0
+from tests.servers import programs
+from tests.servers.programs import Missing as Missing
+
+_TOKEN = "tests"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,26 +89,11 @@ def _plural(kind: str) -> str:
     return f"{lower[:-1]}ies" if lower.endswith("y") else f"{lower}es" if lower.endswith("s") else f"{lower}s"
 
 
-class Missing(Exception):
-    """There is no Kubernetes here, and why."""
-
-
 def binaries() -> Path:
     """The folder of kube-apiserver and etcd; builds them when they are not there. Raises Missing.
 
     Whoever comes while another process builds waits for it."""
-    if not _is_built():
-        if shutil.which("go") is None:
-            raise Missing("there is no Go to build Kubernetes with (https://go.dev/dl/)")
-        FOLDER.mkdir(parents=True, exist_ok=True)
-        with (FOLDER / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            _build()
-    return FOLDER
-
-
-def _is_built() -> bool:
-    return all((FOLDER / name).exists() for name in ("kube-apiserver", "etcd"))
+    return programs.built("kube-apiserver", "etcd")["etcd"].parent
 
 
 @contextlib.contextmanager
@@ -187,7 +168,7 @@ def _api(folder: Path, ports: list[int]) -> list[str]:
 
 def _start(folder: Path, name: str, arguments: list[str]) -> subprocess.Popen[bytes]:
     with (folder / f"{name}.log").open("wb") as log:
-        command = [str(FOLDER / name), *arguments]
+        command = [str(programs.path(name)), *arguments]
         return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
 
 
@@ -226,56 +207,3 @@ def free_ports(count: int) -> list[int]:
     for one in sockets:
         one.close()
     return ports
-
-
-def _build() -> None:
-    """What is not there yet: each appears under its name only when it is whole."""
-    with tempfile.TemporaryDirectory(prefix="aic-build-") as name:
-        modules = {"kube-apiserver": _kubernetes_module, "etcd": _etcd_module}
-        for binary, module in modules.items():
-            if not (FOLDER / binary).exists():
-                place = Path(name) / binary
-                place.mkdir()
-                _go_build(place, binary, *module(place))
-
-
-def _go_build(place: Path, binary: str, package: str, flags: str) -> None:
-    made = place / "made"
-    command = ["go", "build", "-mod=mod", "-trimpath", "-buildvcs=false", "-ldflags", f"-s -w {flags}", "-o", str(made)]
-    environment = {**os.environ, "CGO_ENABLED": "0"}
-    done = subprocess.run(
-        [*command, package], cwd=place, env=environment, capture_output=True, text=True, timeout=_BUILDING, check=False
-    )
-    if done.returncode != 0:
-        raise Missing(f"{binary} could not be built: {done.stderr[-2000:]}")
-    shutil.copy(made, FOLDER / f".{binary}")
-    (FOLDER / f".{binary}").rename(FOLDER / binary)
-
-
-def _kubernetes_module(place: Path) -> tuple[str, str]:
-    """Kubernetes' own list of dependencies, in which its parts of the same version take the place of the folders it has them in."""
-    parts = f"v0.{VERSION.partition('.')[2]}"
-    answer = subprocess.run(
-        ["go", "mod", "download", "-json", f"k8s.io/kubernetes@v{VERSION}"], capture_output=True, text=True, check=True
-    )
-    text = Path(json.loads(answer.stdout)["GoMod"]).read_text()
-    text = re.sub(r"^module .*", "module tests.local/kubernetes", text, flags=re.M)
-    text = re.sub(r"^(\s*k8s\.io/[a-z-]+ )v0\.0\.0(?=\s|$)", rf"\g<1>{parts}", text, flags=re.M)
-    text = re.sub(r"^(\s*(k8s\.io/[a-z-]+)) => \./staging/.*", rf"\1 => \2 {parts}", text, flags=re.M)
-    (place / "go.mod").write_text(text)
-    subprocess.run(["go", "mod", "edit", f"-require=k8s.io/kubernetes@v{VERSION}"], cwd=place, check=True)
-    package, version = "k8s.io/kubernetes/cmd/kube-apiserver", "k8s.io/component-base/version"
-    major, minor, _ = VERSION.split(".")
-    flags = {"gitVersion": f"v{VERSION}", "gitMajor": major, "gitMinor": minor}
-    return _tools(place, package), " ".join(f"-X {version}.{name}={value}" for name, value in flags.items())
-
-
-def _etcd_module(place: Path) -> tuple[str, str]:
-    package = "go.etcd.io/etcd/server/v3"
-    (place / "go.mod").write_text(f"module tests.local/etcd\n\ngo 1.24\n\nrequire {package} v{ETCD}\n")
-    return _tools(place, package), ""
-
-
-def _tools(place: Path, package: str) -> str:
-    (place / "tools.go").write_text(f'//go:build tools\n\npackage tools\n\nimport _ "{package}"\n')
-    return package

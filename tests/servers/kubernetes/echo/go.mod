@@ -1,0 +1,3 @@
+module tests.local/echo
+
+go 1.24

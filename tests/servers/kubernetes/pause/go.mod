@@ -1,0 +1,3 @@
+module tests.local/pause
+
+go 1.24
