@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from aiculturekit.errors import Mistake, Unsupported
 from aiculturekit.language import say
@@ -14,10 +15,12 @@ from aiculturekit.plan.documents import Document
 from aiculturekit.spec import load
 from aiculturekit.spec.models import Application
 from aiculturekit.targets.kubernetes import checks, places, rendering, scripts
+from aiculturekit.targets.kubernetes.exports import helm, kustomize
 from aiculturekit.targets.kubernetes.objects import Owned
 from aiculturekit.targets.kubernetes.places import Cluster
 
 SCHEME = "kubernetes"
+Form = Literal["plain", "kustomize", "helm"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -37,6 +40,32 @@ def rendered(file: Path, *, environment: str | None, wish: Wish) -> tuple[Owned,
     names = images.directories(application.app, documents)
     references = {directory: f"{cluster.registry}/{name}:{wish.tag}" for directory, name in names.items()}
     return rendering.rendered(application.app, images.pinned(documents, references), cluster=cluster)
+
+
+def exported(file: Path, *, form: Form, wish: Wish) -> dict[str, str]:
+    """Path -> text: all environments that go to a cluster, as another tool reads them. Raises as `rendered`, and Mistake where there are
+    none."""
+    names = [name for name in load.environments(file) if _is_cluster(load.load(file, environment=name))]
+    if not names:
+        raise Mistake(
+            say("no environment of {file} goes to a cluster", file=file),
+            hint=say(
+                "give one a target: environments: {example}", example='{prod: {target: "kubernetes://prod/shop"}}'
+            ),
+        )
+    objects = {name: rendered(file, environment=name, wish=wish) for name in names}
+    plain = {name: [one.manifest for one in listed if one.fill is None] for name, listed in objects.items()}
+    if form == "helm":
+        found = helm.files(load.load(file, environment=names[0]).app, plain)
+        scripts_at = {name: f"secrets-{name}.sh" for name in names}
+    else:
+        found = kustomize.files(plain)
+        scripts_at = {name: f"overlays/{name}/secrets.sh" for name in names}
+    return found | {scripts_at[name]: text for name, listed in objects.items() if (text := secrets(listed))}
+
+
+def _is_cluster(application: Application) -> bool:
+    return application.target.startswith(f"{SCHEME}:")
 
 
 def secrets(objects: Sequence[Owned]) -> str:

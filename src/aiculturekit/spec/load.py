@@ -29,9 +29,20 @@ T = TypeVar("T", Service, Version, Job)
 
 def load(file: Path, *, environment: str | None = None, variables: Mapping[str, str] | None = None) -> Application:
     """The application in `file` as `environment` sees it (`local` when None). `variables` answers `${env.NAME}`. Raises SpecError."""
+    return parse(_raw(file), file=file, environment=environment, variables=variables)
+
+
+def environments(file: Path) -> tuple[str, ...]:
+    """The names of the environments that the file has overlays for. Raises SpecError for one that is no YAML."""
+    value, _ = texts.read(_raw(file), file=str(file))
+    known = value.get("environments") if isinstance(value, Mapping) else None
+    return tuple(map(str, known)) if isinstance(known, Mapping) else ()
+
+
+def _raw(file: Path) -> bytes:
     try:
         with file.open("rb") as stream:
-            raw = stream.read(texts.MAX_BYTES + 1)
+            return stream.read(texts.MAX_BYTES + 1)
     except FileNotFoundError:
         raise _unreadable(
             file, say("there is no file {file}", file=file), say("`aic init` writes one to start from")
@@ -40,7 +51,6 @@ def load(file: Path, *, environment: str | None = None, variables: Mapping[str, 
         raise _unreadable(file, say("{file} is a directory", file=file), say("name the file in it")) from None
     except (OSError, ValueError) as error:
         raise _unreadable(file, say("{file} can't be read: {error}", file=file, error=str(error)), "") from error
-    return parse(raw, file=file, environment=environment, variables=variables)
 
 
 def parse(

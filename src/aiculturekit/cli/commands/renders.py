@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +10,7 @@ import typer
 
 from aiculturekit.cli import choices, outputs
 from aiculturekit.cli.options import Environment, Json
-from aiculturekit.errors import HostTrouble
+from aiculturekit.errors import HostTrouble, UsageError
 from aiculturekit.language import say
 
 HELP = {
@@ -64,6 +64,15 @@ def render(
         str | None,
         typer.Option("--target", help=say("kubernetes: a cluster in place of the environment's own target.")),
     ] = None,
+    form: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help=say(
+                "kubernetes: plain, or all environments that go to a cluster as a kustomize base or a helm chart."
+            ),
+        ),
+    ] = "plain",
     tag: Annotated[str, typer.Option("--tag", help=say("kubernetes: the tag of the images."))] = "latest",
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help=say("A directory to write to, a file for each object."))
@@ -71,7 +80,11 @@ def render(
     as_json: Json = False,
 ) -> None:
     if mesh == "kubernetes":
-        whole(choices.file(path), environment=environment, target=target, tag=tag, output=output, as_json=as_json)
+        file = choices.file(path)
+        if form == "plain":
+            whole(file, environment=environment, target=target, tag=tag, output=output, as_json=as_json)
+        else:
+            exported(file, form=form, tag=tag, output=output, as_json=as_json)
         return
     from aiculturekit.control import renderings
 
@@ -131,6 +144,54 @@ def whole(
     print(say("next: kubectl apply -f {folder}", folder=output))
 
 
+def exported(file: Path, *, form: str, tag: str, output: Path | None, as_json: bool) -> None:
+    from aiculturekit.control import manifests
+
+    if form not in ("kustomize", "helm"):
+        raise UsageError(say("there is no format {name}", name=repr(form)), hint="plain, kustomize, helm")
+    if output is None:
+        raise UsageError(say("{form} is several files", form=form), hint=say("name a directory: -o DIRECTORY"))
+    texts = manifests.exported(file, form="helm" if form == "helm" else "kustomize", wish=manifests.Wish(tag=tag))
+    folder = output.expanduser().absolute()
+    files = _fill(folder, texts)
+    if as_json:
+        outputs.print_json([str(one) for one in files])
+        return
+    print(say("{count} files written to {folder}", count=len(files), folder=output))
+    print(_next(form, output, texts))
+
+
+def _next(form: str, output: Path, texts: Mapping[str, str]) -> str:
+    """The command that somebody wants to read now."""
+    if form == "helm":
+        values = next(name for name in texts if name.startswith("values-"))
+        return say("next: helm upgrade --install NAME {folder} -f {values}", folder=output, values=output / values)
+    overlay = next(name for name in texts if name.startswith("overlays/")).rpartition("/")[0]
+    return say("next: kubectl apply -k {folder}", folder=output / overlay)
+
+
+def _fill(folder: Path, texts: Mapping[str, str]) -> list[Path]:
+    """The files, each with a mark; those of an earlier time that are none of them go."""
+    files = {folder / name: text for name, text in texts.items()}
+    try:
+        for left in folder.rglob("*.yaml"):
+            if left not in files and left.read_text("utf-8", "replace").startswith(_MARK):
+                left.unlink()
+        for file, text in files.items():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text if file.suffix == ".sh" else _MARK + text, "utf-8")
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    return list(files)
+
+
+def _unwritable(folder: Path, error: OSError) -> HostTrouble:
+    return HostTrouble(
+        say("{folder} can't be written: {error}", folder=folder, error=error.strerror or str(error)),
+        hint=say("name another directory: -o DIRECTORY"),
+    )
+
+
 def _write(folder: Path, documents: Sequence[dict[str, Any]]) -> list[Path]:
     """A file for each object, numbered in the order in which they can be applied. Those of an earlier time that are none of them go. What
     kubectl cannot apply stands in a folder of its own."""
@@ -144,10 +205,7 @@ def _write(folder: Path, documents: Sequence[dict[str, Any]]) -> list[Path]:
             file.parent.mkdir(exist_ok=True)
             file.write_text(_MARK + _text(document), "utf-8")
     except OSError as error:
-        raise HostTrouble(
-            say("{folder} can't be written: {error}", folder=folder, error=error.strerror or str(error)),
-            hint=say("name another directory: -o DIRECTORY"),
-        ) from error
+        raise _unwritable(folder, error) from error
     return list(files)
 
 

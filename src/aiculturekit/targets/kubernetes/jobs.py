@@ -53,7 +53,8 @@ def migrations(app: str, document: Document, *, documents: Sequence[Document], c
 
 
 def once(app: str, name: str, spec: Json, *, cluster: Cluster, key: Key, component: str) -> Owned:
-    mark = hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:8]
+    meant = {**spec, "template": spec["template"]["spec"]}  # not its labels, which say where it is
+    mark = hashlib.sha256(json.dumps(meant, sort_keys=True).encode()).hexdigest()[:8]
     short = f"{name[: _LONGEST - 9].rstrip('-.')}-{mark}"
     return Owned(key, made("batch/v1", "Job", short, app=app, cluster=cluster, component=component, spec=spec))
 

@@ -72,8 +72,11 @@ def made(api: str, kind: str, name: str, *, app: str, cluster: Cluster, componen
 
 def labels(app: str, cluster: Cluster) -> dict[str, str]:
     """By which what is ours is found again."""
-    found = {"app.kubernetes.io/managed-by": MANAGER, "app.kubernetes.io/part-of": app}
-    return found | ({ENVIRONMENT: cluster.environment} if cluster.environment else {})
+    return {
+        "app.kubernetes.io/managed-by": MANAGER,
+        "app.kubernetes.io/part-of": app,
+        ENVIRONMENT: cluster.environment,
+    }
 
 
 def labelled(manifest: Manifest, *, app: str, cluster: Cluster) -> Manifest:

@@ -67,7 +67,7 @@ class Cluster:
     operator: str = ""
     cpu: str = ""
     memory: str = ""
-    environment: str = ""
+    environment: str = "default"
 
     @property
     def storage(self) -> str:
@@ -75,7 +75,7 @@ class Cluster:
         return self.storage_class or self.flavor.storage_class
 
 
-def parse(target: Locator, *, environment: str = "") -> Cluster:
+def parse(target: Locator, *, environment: str = "default") -> Cluster:
     """Raises LocatorError for what is no place in a cluster."""
     options = target.options_as(_Options)
     namespace = target.path.strip("/")

@@ -11,10 +11,11 @@ from typing import Any
 from aiculturekit.plan.documents import Document
 from aiculturekit.spec import references
 from aiculturekit.targets.kubernetes import secrets
-from aiculturekit.targets.kubernetes.objects import PORT
+from aiculturekit.targets.kubernetes.objects import ENVIRONMENT, PORT
 from aiculturekit.targets.kubernetes.places import Cluster
 
 Variable = dict[str, Any]
+_ENVIRONMENT = "AIC_ENVIRONMENT"
 
 
 def of(app: str, document: Document, *, documents: Sequence[Document], cluster: Cluster) -> list[Variable]:
@@ -24,14 +25,12 @@ def of(app: str, document: Document, *, documents: Sequence[Document], cluster: 
     telemetry = {
         "OTEL_SERVICE_NAME": name,
         "OTEL_RESOURCE_ATTRIBUTES": f"service.namespace={app},service.version={version or 'v1'},"
-        f"deployment.environment.name={cluster.environment or 'default'}",
+        f"deployment.environment.name=$({_ENVIRONMENT})",
     }
     services = {variable(need): url for need, url in _services(document).items()}
     resources = {one["name"]: one for one in _needed(document, documents)}
-    found: list[Variable] = [
-        _plain(key, value)
-        for key, value in {**port, "HOME": "/tmp", **telemetry, **services}.items()  # noqa: S108
-    ]
+    plain = {**port, "HOME": "/tmp", **telemetry, **services}  # noqa: S108
+    found: list[Variable] = [_environment(), *(_plain(key, value) for key, value in plain.items())]
     found += [one for name in resources for one in _given(name, document, documents)]
     said = {key: _said(text, document) for key, text in document.body["env"].items()}
     referred = {reference: None for text, names in said.values() for reference in names}
@@ -92,6 +91,11 @@ def _referring(reference: str) -> str:
 def _referred(reference: str, document: Document) -> Variable:
     resource, _, output = reference.partition(".")[2].rpartition(".")
     return _secret(_referring(reference), secrets.name(resource, secrets.user(document)), output)
+
+
+def _environment() -> Variable:
+    """From the pod's label, so that what is rendered for two environments differs in that alone."""
+    return {"name": _ENVIRONMENT, "valueFrom": {"fieldRef": {"fieldPath": f"metadata.labels['{ENVIRONMENT}']"}}}
 
 
 def _secret(name: str, secret: str, key: str) -> Variable:
