@@ -180,12 +180,12 @@ async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) ->
     )
     snapshots = Snapshots(database=database, target=target, store=copies, operations=operations)
     backups = Backups(
+        database=database,
         target=target,
         store=Archive(home=given.home, node=node, snapshots=copies, stores=stores),
-        snapshots=snapshots,
         operations=operations,
     )
-    scions = Scions(home=given.home, node=node, engine=engine, snapshots=copies, stores=stores)
+    scions = Scions(home=given.home, node=node, snapshots=copies, stores=stores)
     branches = Branches(target=target, store=scions, operations=operations)
     rotations = Rotations(database=database, target=target, stores=stores, operations=operations)
     looks = Inspections(home=given.home, engine=engine, stores=stores)

@@ -84,6 +84,15 @@ async def test_a_store_that_refuses_is_said_and_its_key_is_not(store: Store, tmp
 
 
 @pytest.mark.parametrize("url", ["ftp://here/there", "s3://bucket?secret=x"])
-def test_places_that_do_not_exist_are_refused(url: str, tmp_path: Path) -> None:
+def test_places_that_do_not_exist_are_refused(url: str) -> None:
     with pytest.raises(Mistake):
-        shelves.opened(url, usual=tmp_path, program=lambda: Path("rclone"))
+        shelves.opened(url, under=("shop", "books"), program=lambda: Path("rclone"))
+
+
+async def test_two_resources_with_one_place_do_not_see_each_other(tmp_path: Path) -> None:
+    url = (tmp_path / "shelf").as_uri()
+    one, other = (shelves.opened(url, under=("shop", name), program=Path) for name in ("books", "users"))
+    await one.put(backup(tmp_path / "made", "a", at="2026-01-02"))
+    assert await other.listed() == []
+    await other.remove("a")
+    assert [about["name"] for about in await one.listed()] == ["a"]

@@ -254,7 +254,7 @@ def _backing(routes: Endpoints, backups: Backups) -> None:
         "/apps/{app}/resources/{name}/backups/{backup}/restore", status=202, summary="Go back to the data of a backup"
     )
     async def restore(app: str, name: str, backup: str, author: Author) -> Json:
-        return (await backups.restore(app, name, backup, author=author)).as_dict()
+        return backups.restore(app, name, backup, author=author).as_dict()
 
 
 def _branching(routes: Endpoints, branches: Branches) -> None:

@@ -9,25 +9,27 @@ from datetime import datetime
 from typing import Any
 
 from aiculturekit.control.operations import Operation, Operations
-from aiculturekit.control.snapshots import Snapshots
+from aiculturekit.control.snapshots import release_of, telling
 from aiculturekit.deploy.changes import Emit
 from aiculturekit.errors import AicError
 from aiculturekit.language import say
 from aiculturekit.plan.documents import Document
+from aiculturekit.state.databases import Database
 from aiculturekit.targets.local import Local
 from aiculturekit.targets.local import backups as kept
 
 log = logging.getLogger(__name__)
 _LOOK = 20.0
 """Seconds between two looks at what is due; a backup is as late as this at most."""
+_AGAIN = 900.0
+"""Seconds until one that failed is tried again, where it is not due earlier anyway."""
 
 
 class Backups:
     """How each operation ended is recorded like that of every other; `platform` is the author of what the schedule did."""
 
-    def __init__(self, *, target: Local, store: kept.Backups, snapshots: Snapshots, operations: Operations) -> None:
-        self._target, self._store, self._snapshots = target, store, snapshots
-        self._operations = operations
+    def __init__(self, *, database: Database, target: Local, store: kept.Backups, operations: Operations) -> None:
+        self._database, self._target, self._store, self._operations = database, target, store, operations
         self._tried: dict[tuple[str, str], float] = {}
 
     async def listed(self, app: str, name: str) -> list[dict[str, Any]]:
@@ -39,10 +41,8 @@ class Backups:
         """One now."""
 
         async def work(emit: Emit) -> None:
-            about = await self._store.make(
-                app, name, documents=self._target.in_force(app), release=0, tell=_telling(emit)
-            )
-            _telling(emit)(name, say("backup {name} is kept", name=about["name"]))
+            about = await self._store.make(app, name, documents=self._target.in_force(app), tell=telling(emit))
+            telling(emit)(name, say("backup {name} is kept", name=about["name"]))
 
         return self._operations.start(app, verb="backup", author=author, work=work)
 
@@ -51,20 +51,27 @@ class Backups:
 
         async def work(emit: Emit) -> None:
             documents = self._target.in_force(app)
-            about = await self._store.verify(app, name, backup, documents=documents, tell=_telling(emit))
+            about = await self._store.verify(app, name, backup, documents=documents, tell=telling(emit))
             message = say("{count} tables or files are as they were", count=len(about["contents"]))
-            _telling(emit)(name, message)
+            telling(emit)(name, message)
 
         return self._operations.start(app, verb="verify", author=author, work=work)
 
-    async def restore(self, app: str, name: str, backup: str, *, author: str) -> Operation:
-        """The data goes back to the backup; what is there now becomes a snapshot. Raises NotFound, Failed."""
-        documents = self._target.in_force(app)
-        snapshot = await self._store.unpack(app, name, backup, documents=documents)
-        return await self._snapshots.restore(app, snapshot, author=author)
+    def restore(self, app: str, name: str, backup: str, *, author: str) -> Operation:
+        """The data goes back to the backup; what is there now becomes a snapshot. Raises Busy."""
+        self._operations.refuse_held(app)
+
+        async def work(emit: Emit) -> int | None:
+            release = await self._database.run(release_of, app)
+            tell, documents = telling(emit), self._target.in_force(app)
+            aside = await self._store.restore(app, name, backup, documents=documents, release=release or 0, tell=tell)
+            tell(app, say("what was there before is the snapshot {name}", name=aside.name))
+            return release
+
+        return self._operations.start(app, verb="restore", author=author, work=work)
 
     async def watch(self) -> None:
-        """For ever: what is due is made. One that fails is tried again when it would be due anew."""
+        """For ever: what is due is made. One that fails is tried again soon."""
         while True:
             await asyncio.sleep(_LOOK)
             for app in self._target.apps():
@@ -73,6 +80,7 @@ class Backups:
                         await self._tend(app, document)
 
     async def _tend(self, app: str, document: Document) -> None:
+        """Nothing that is wrong with one place may end the schedule of the others."""
         try:
             if await self._is_due(app, document):
                 self._tried[app, document.name] = time.time()
@@ -81,15 +89,13 @@ class Backups:
                     pass
         except AicError as error:
             log.warning("backup of %s/%s: %s", app, document.name, error.message)
+        except Exception:
+            log.exception("backup of %s/%s", app, document.name)
 
     async def _is_due(self, app: str, document: Document) -> bool:
         every: float = document.body["backup"]["every"]
-        if time.time() - self._tried.get((app, document.name), 0.0) < every:
+        if time.time() - self._tried.get((app, document.name), 0.0) < min(every, _AGAIN):
             return False
         found = await self._store.listed(app, document.name, documents=self._target.in_force(app))
         newest = max((datetime.fromisoformat(about["created_at"]).timestamp() for about in found), default=0.0)
         return time.time() - newest >= every
-
-
-def _telling(emit: Emit) -> kept.Tell:
-    return lambda name, message: emit("progress", {"workload": name, "message": message})

@@ -16,6 +16,8 @@ from aiculturekit.state import releases
 from aiculturekit.state.databases import Database
 from aiculturekit.targets.local import Local
 from aiculturekit.targets.local import snapshots as kept
+from aiculturekit.targets.local.exchanges import Tell
+from aiculturekit.targets.local.holdings import Snapshot
 
 
 class Snapshots:
@@ -34,8 +36,8 @@ class Snapshots:
         chosen = name or time.strftime("%Y%m%d-%H%M%S")
 
         async def work(emit: Emit) -> int | None:
-            release = await self._database.run(_current, app)
-            await self._store.save(app, chosen, documents=documents, release=release or 0, tell=_telling(emit))
+            release = await self._database.run(release_of, app)
+            await self._store.save(app, chosen, documents=documents, release=release or 0, tell=telling(emit))
             return release
 
         return self._operations.start(app, verb="snapshot", author=author, work=work)
@@ -47,8 +49,8 @@ class Snapshots:
         await threads.run(self._store.get, app, name)
 
         async def work(emit: Emit) -> int | None:
-            release = await self._database.run(_current, app)
-            tell = _telling(emit)
+            release = await self._database.run(release_of, app)
+            tell = telling(emit)
             aside = await self._store.restore(app, name, documents=documents, release=release or 0, tell=tell)
             tell(app, say("what was there before is the snapshot {name}", name=aside.name))
             return release
@@ -70,16 +72,18 @@ class Snapshots:
         return documents
 
 
-def _telling(emit: Emit) -> kept.Tell:
+def telling(emit: Emit) -> Tell:
+    """What a resource is at becomes the operation's progress."""
     return lambda name, message: emit("progress", {"workload": name, "message": message})
 
 
-def _current(connection: Any, app: str) -> int | None:
+def release_of(connection: Any, app: str) -> int | None:
+    """The number of the release in force."""
     current = releases.current(connection, app)
     return current.number if current else None
 
 
-def _shown(snapshot: kept.Snapshot) -> dict[str, Any]:
+def _shown(snapshot: Snapshot) -> dict[str, Any]:
     return {
         "app": snapshot.app,
         "name": snapshot.name,

@@ -15,6 +15,8 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
+from aiculturekit.resources import copies
+
 SITE, SITE_CACHE = Path("/var/lib/aiculturekit"), Path("/var/cache/aiculturekit")
 _NOBODY = 65534
 
@@ -66,6 +68,7 @@ def _make(place: Path, home: Path, uid: int | None) -> None:
     else:
         real = SITE / _digest(home) / place.parent.name / place.name
         place.unlink(missing_ok=True)  # a link to what is gone
+    copies.put_back(real)
     real.mkdir(parents=True, exist_ok=True)
     real.chmod(0o700)
     if uid is not None:

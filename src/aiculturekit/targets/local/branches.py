@@ -11,12 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aiculturekit import threads
-from aiculturekit.engine.supervisor import Engine
 from aiculturekit.errors import NotFound
 from aiculturekit.language import say
 from aiculturekit.plan.documents import Document
 from aiculturekit.resources import places
-from aiculturekit.resources.servers import Credential, Ground, Saving
+from aiculturekit.resources.servers import Credential, Ground
 from aiculturekit.targets.local import data, scratches
 from aiculturekit.targets.local.snapshots import Snapshots
 from aiculturekit.targets.local.stores import Stores, backend
@@ -37,8 +36,8 @@ class Branch:
 class Branches:
     """Those that are open."""
 
-    def __init__(self, *, home: Path, node: str, engine: Engine, snapshots: Snapshots, stores: Stores) -> None:
-        self._home, self._node, self._engine = home, node, engine
+    def __init__(self, *, home: Path, node: str, snapshots: Snapshots, stores: Stores) -> None:
+        self._home, self._node = home, node
         self._snapshots, self._stores = snapshots, stores
         self._open: dict[str, tuple[Branch, contextlib.AsyncExitStack]] = {}
 
@@ -62,8 +61,7 @@ class Branches:
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(threads.run, shutil.rmtree, folder, ignore_errors=True)
             await threads.run(folder.mkdir, parents=True)
-            is_quiet = server is not None and isinstance(backend(server), Saving)
-            with contextlib.nullcontext() if is_quiet else self._engine.frozen(app):
+            with self._snapshots.still(app, server):
                 await self._snapshots.copy(app, resource, documents, folder / name)
             url = (
                 await self._served(app, server, folder / name, stack)
@@ -89,7 +87,7 @@ class Branches:
 
     def _sweep(self, app: str) -> None:
         """What a daemon left that was killed; its servers were ended when the next one began."""
-        for left in self._snapshots.folder(app, "").glob(".branch-*"):
+        for left in self._snapshots.folder(app).glob(".branch-*"):
             shutil.rmtree(left, ignore_errors=True)
 
     async def _served(self, app: str, server: Document, folder: Path, stack: contextlib.AsyncExitStack) -> str:

@@ -124,7 +124,7 @@ def _initialise(ground: Ground, package: str) -> None:
     shutil.rmtree(fresh, ignore_errors=True)
     if pristine := _pristine(ground, package):
         copies.tree(pristine, fresh)
-        _own(fresh, ground.uid)
+        copies.own(fresh, ground.uid)
         _rename_system(ground, fresh)
     else:
         _initdb(ground, fresh)
@@ -160,17 +160,10 @@ def _make_pristine(ground: Ground, place: Path) -> None:
     fresh = place.with_name(f"{place.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(mode=0o700)
-    _own(fresh, ground.uid)
+    copies.own(fresh, ground.uid)
     _initdb(ground, fresh)
-    _own(fresh, os.geteuid())
+    copies.own(fresh, os.geteuid())
     fresh.rename(place)
-
-
-def _own(place: Path, uid: int | None) -> None:
-    """All of it belongs to that user; None: it does already."""
-    if uid is not None and os.geteuid() == 0:
-        for path in (place, *place.rglob("*")):
-            os.chown(path, uid, uid, follow_symlinks=False)
 
 
 def _rename_system(ground: Ground, cluster: Path) -> None:
