@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiculturekit.engine import environments, limits, ports, probes, shells, sources, watching
+from aiculturekit import shells
+from aiculturekit.engine import environments, limits, ports, probes, sources, watching
 from aiculturekit.engine.autoscaling import WINDOW, Sample, decide
 from aiculturekit.engine.workloads import Key, Limits, Probe, Workload, as_record, from_record
 from aiculturekit.errors import BuildFailed

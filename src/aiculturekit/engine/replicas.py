@@ -17,8 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from aiculturekit import threads
-from aiculturekit.engine import host, limits, logs, ports, shells
+from aiculturekit import shells, threads
+from aiculturekit.engine import host, limits, logs, ports
 from aiculturekit.engine.askers import Asker
 from aiculturekit.engine.machine import Machine, Order, Terms
 from aiculturekit.engine.probes import Verdict

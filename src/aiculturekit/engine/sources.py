@@ -6,26 +6,21 @@ A fingerprint depends on content, not on times: saving a file without changing i
 
 from __future__ import annotations
 
-import fnmatch
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
+from aiculturekit import trees
+
 MOST_FILES, MOST_BYTES, LARGEST_SNAPSHOT = 20_000, 200 << 20, 64 << 20
-IGNORED = (
-    "aic.yaml",  # the application file says what runs; it is not the code that runs
-    ".git", ".hg", ".svn", "node_modules", ".venv", "venv", "__pycache__", "*.pyc", ".aic", ".aic-install.lock", "dist", ".mypy_cache",
-    ".pytest_cache", ".ruff_cache", ".idea", ".vscode", "*.log", "*.db", "*.db-wal", "*.db-shm", "*.sqlite", ".DS_Store", "*.swp", "*~",
-)  # fmt: skip
 
 _hashes: dict[Path, tuple[tuple[int, int, int], bytes]] = {}
 
 
 def digest(directory: Path) -> str:
     """16 hex digits for the tree's content; "" for a directory that is not there. Blocks."""
-    found = sorted(files(directory))
+    found = sorted(trees.files(directory))
     sizes = [(path, path.lstat()) for path in found]
     is_bounded = len(sizes) <= MOST_FILES and sum(info.st_size for _, info in sizes) <= MOST_BYTES
     total = hashlib.sha256()
@@ -41,7 +36,7 @@ def snapshot(directory: Path, *, store: Path) -> Path | None:
     place = store / name
     if not name or place.is_dir():
         return place if name else None
-    found = list(files(directory))
+    found = list(trees.files(directory))
     if sum(path.lstat().st_size for path in found) > LARGEST_SNAPSHOT:
         return None
     draft = store / f".{name}.{os.getpid()}"
@@ -61,29 +56,6 @@ def prune(store: Path, *, keep: set[str]) -> None:
     for folder in store.glob("*"):
         if folder.name not in keep:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def files(directory: Path) -> Iterator[Path]:
-    """Every file of the tree that counts; links count as themselves and are not followed."""
-    rules = [*IGNORED, *_own_rules(directory)]
-    for folder, folders, names in os.walk(directory):
-        folders[:] = sorted(name for name in folders if not is_ignored(name, rules))
-        yield from (Path(folder, name) for name in names if not is_ignored(name, rules))
-
-
-def is_ignored(name: str, rules: list[str]) -> bool:
-    return any(fnmatch.fnmatchcase(name, rule) for rule in rules)
-
-
-def _own_rules(directory: Path) -> list[str]:
-    """Names and patterns of .aicignore and .gitignore; rules with a slash inside or a `!` are for git alone."""
-    lines: list[str] = []
-    for name in (".aicignore", ".gitignore"):
-        file = directory / name
-        if file.is_file():
-            lines += file.read_text("utf-8", "replace").splitlines()
-    rules = (line.strip().strip("/") for line in lines)
-    return [rule for rule in rules if rule and "/" not in rule and rule[0] not in "#!"]
 
 
 def _content(path: Path, info: os.stat_result) -> bytes:

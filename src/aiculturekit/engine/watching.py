@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
-from aiculturekit import threads
+from aiculturekit import threads, trees
 from aiculturekit.engine import sources
 
 DEBOUNCE_MS = 100
@@ -18,12 +18,12 @@ async def watch(places: Mapping[str, Path]) -> AsyncIterator[set[str]]:
 
     known = {name: await threads.run(_digest, place) for name, place in places.items()}
     roots = {place if place.is_dir() else place.parent for place in places.values()}
-    rules = list(sources.IGNORED)
+    rules = list(trees.IGNORED)
     async for _ in watchfiles.awatch(
         *(root for root in roots if root.is_dir()),
         debounce=DEBOUNCE_MS,
         step=20,
-        watch_filter=lambda _change, path: not any(sources.is_ignored(part, rules) for part in Path(path).parts[-3:]),
+        watch_filter=lambda _change, path: not any(trees.is_ignored(part, rules) for part in Path(path).parts[-3:]),
         ignore_permission_denied=True,
     ):
         now = {name: await threads.run(_digest, place) for name, place in places.items()}

@@ -57,6 +57,12 @@ def _command(value: str) -> str:
     return value
 
 
+def _image(value: str) -> str:
+    if not value or any(character.isspace() or not character.isprintable() for character in value):
+        raise ValueError(f"{value!r} names no image; write REGISTRY/REPOSITORY:TAG")
+    return value
+
+
 _d_type, _d_schema = written(units.duration, like="2s")
 _m_type, _m_schema = written(units.memory, like="128Mi", also="integer")
 _s_type, _s_schema = written(units.size, like="10Mi", also="integer")
@@ -75,4 +81,5 @@ Percent = Annotated[float, _p_type, _p_schema]
 """0 to 100."""
 Text = Annotated[str, BeforeValidator(text), WithJsonSchema({"type": ["string", "number", "boolean"]})]
 Command = Annotated[str, AfterValidator(_command)]
+Image = Annotated[str, AfterValidator(_image)]
 Prefix = Annotated[str, AfterValidator(_path_prefix)]

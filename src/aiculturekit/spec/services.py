@@ -10,9 +10,11 @@ from pydantic import BeforeValidator, Field, PrivateAttr, WithJsonSchema, field_
 
 from aiculturekit.spec import crons, units
 from aiculturekit.spec.access import Access
-from aiculturekit.spec.fields import Command, Cpu, Duration, Memory, Part, Percent, Prefix, Text, listed
+from aiculturekit.spec.fields import Command, Cpu, Duration, Image, Memory, Part, Percent, Prefix, Text, listed
 from aiculturekit.spec.needs import NeedItem
 from aiculturekit.spec.traffic import Match, Traffic, short
+
+_BASE = "Image that `aic build` builds on; the language's usual one when left out: python:3.12-slim, oci:DIRECTORY."
 
 
 class Health(Part):
@@ -58,6 +60,7 @@ class Version(Part):
     source: str | None = Field(None, description="Directory of the code, relative to the file.")
     run: Command | None = Field(None, description="Command.")
     image: str | None = Field(None, description="Container image instead of a command.")
+    base: Image | None = Field(None, description=_BASE)
     env: Mapping[str, Text] = Field(default_factory=dict, description="Variables, on top of the service's.")
     _directory: Path = PrivateAttr(default=Path())
 
@@ -72,6 +75,7 @@ class Runnable(Part):
         None, description="Directory of the code, relative to the file; the working directory of `run`."
     )
     run: Command | None = Field(None, description="Command; the platform picks $PORT.")
+    base: Image | None = Field(None, description=_BASE)
     env: Mapping[str, Text] = Field(
         default_factory=dict, description="Variables; may refer to ${resources.NAME.url} and ${env.NAME}."
     )

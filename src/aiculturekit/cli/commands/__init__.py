@@ -12,6 +12,7 @@ from aiculturekit.cli.commands import (
     deliveries,
     doctors,
     files,
+    images,
     lives,
     looks,
     meshes,
@@ -36,7 +37,7 @@ def application() -> Any:
         rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    for module in (lives, files, deliveries, renders, looks, shifts, visits, doctors):
+    for module in (lives, files, deliveries, images, renders, looks, shifts, visits, doctors):
         for command in module.commands():
             name = command.__name__.rstrip("_").replace("_", "-")
             app.command(name, help=module.HELP[name]())(command)
