@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from aiculturekit import __version__
-from aiculturekit.images import configs
+from aiculturekit.images import descriptors
 from aiculturekit.images.descriptors import Descriptor
 from aiculturekit.images.facts import Package
 
@@ -34,7 +34,7 @@ def document(
         "SPDXID": "SPDXRef-DOCUMENT",
         "name": name,
         "documentNamespace": f"https://aiculturekit.dev/spdx/{name}/{subject.hex}",
-        "creationInfo": {"created": configs.moment(epoch), "creators": [f"Tool: aic-{__version__}"]},
+        "creationInfo": {"created": descriptors.moment(epoch), "creators": [f"Tool: aic-{__version__}"]},
         "packages": [_image(name, subject), *listed],
         "relationships": [_relation("SPDXRef-DOCUMENT", "DESCRIBES", "SPDXRef-image"), *contained],
     }

@@ -187,7 +187,10 @@ def _assembled(
 
 
 def _config(recipe: Recipe, code: Code, base: Base, own: tuple[Layer, ...], epoch: int) -> dict[str, Any]:
-    created = {"org.opencontainers.image.created": configs.moment(epoch), "org.opencontainers.image.title": recipe.name}
+    created = {
+        "org.opencontainers.image.created": descriptors.moment(epoch),
+        "org.opencontainers.image.title": recipe.name,
+    }
     return configs.config(
         base,
         own,

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aiculturekit.images import pythons
+from aiculturekit.images import descriptors, pythons
 from aiculturekit.images.bases import Base
 from aiculturekit.images.descriptors import MANIFEST, Descriptor
 from aiculturekit.images.facts import Facts
@@ -18,11 +17,6 @@ USER = "65532:65532"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _ANY = {"HOST": "0.0.0.0", "UVICORN_HOST": "0.0.0.0", "FLASK_RUN_HOST": "0.0.0.0", "HOME": "/tmp"}  # noqa: S104, S108
 """On this machine a server listens on loopback; in a container nobody would reach it there."""
-
-
-def moment(epoch: int) -> str:
-    """Seconds since 1970 as RFC 3339."""
-    return datetime.datetime.fromtimestamp(epoch, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def environment(base: Mapping[str, Any], *, language: Language, port: int | None, facts: Facts) -> dict[str, str]:
@@ -64,7 +58,7 @@ def config(
         "architecture": base.config["architecture"],
         "os": base.config["os"],
         **({"variant": base.config["variant"]} if base.config.get("variant") else {}),
-        "created": moment(epoch),
+        "created": descriptors.moment(epoch),
         "config": about,
         "rootfs": {"type": "layers", "diff_ids": [one.diff_id for one in (*base.layers, *layers)]},
         **_history(base, layers, epoch),
@@ -76,7 +70,7 @@ def _history(base: Base, layers: Sequence[Layer], epoch: int) -> dict[str, Any]:
     told = list(base.config.get("history") or ())
     if sum(not one.get("empty_layer") for one in told) != len(base.layers):
         return {}
-    own = [{"created": moment(epoch), "created_by": f"aic build: {one.title}"} for one in layers]
+    own = [{"created": descriptors.moment(epoch), "created_by": f"aic build: {one.title}"} for one in layers]
     return {"history": [*told, *own]}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import hashlib
 import json
 from collections.abc import Mapping
@@ -16,6 +17,9 @@ GZIP = f"{LAYER}+gzip"
 EMPTY = "application/vnd.oci.empty.v1+json"
 NAME = "org.opencontainers.image.ref.name"
 """Annotation: the tag of an image in a layout."""
+
+SOURCE, REVISION = "org.opencontainers.image.source", "org.opencontainers.image.revision"
+"""Labels: the repository, and the commit in it."""
 
 _DOCKER = {
     "application/vnd.docker.distribution.manifest.v2+json": MANIFEST,
@@ -59,6 +63,11 @@ def kind(document: Mapping[str, Any]) -> str:
 def written(document: Mapping[str, Any]) -> bytes:
     """Equal documents are equal bytes."""
     return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def moment(epoch: int) -> str:
+    """Seconds since 1970 as RFC 3339."""
+    return datetime.datetime.fromtimestamp(epoch, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def digest(content: bytes) -> str:

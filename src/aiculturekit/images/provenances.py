@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiculturekit import __version__
-from aiculturekit.images.descriptors import Descriptor
-from aiculturekit.images.revisions import REVISION, SOURCE
+from aiculturekit.images.descriptors import REVISION, SOURCE, Descriptor
 
 MEDIA_TYPE = "application/vnd.in-toto+json"
 _BASE = "https://aiculturekit.dev"

@@ -9,7 +9,8 @@ import re
 import subprocess
 from pathlib import Path
 
-SOURCE, REVISION = "org.opencontainers.image.source", "org.opencontainers.image.revision"
+from aiculturekit.images.descriptors import REVISION, SOURCE
+
 _DEADLINE = 10.0
 
 

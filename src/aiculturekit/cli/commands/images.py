@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -50,6 +49,8 @@ def build(
     ] = None,
     as_json: Json = False,
 ) -> None:
+    import asyncio
+
     from aiculturekit.control import images
 
     order = images.Order(

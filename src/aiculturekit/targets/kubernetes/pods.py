@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aiculturekit.engine import shells
+from aiculturekit import shells
 from aiculturekit.plan.documents import Document
 from aiculturekit.targets.kubernetes import files, variables
 from aiculturekit.targets.kubernetes.objects import PORT, USER, pod_labels
