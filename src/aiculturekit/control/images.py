@@ -146,7 +146,7 @@ def _write(output: Path, images: Sequence[Image], store: Store) -> None:
                 hint=say("name a folder instead: -o DIRECTORY"),
             )
         layouts.archive(output, {f"{image.recipe.name}:latest": image.top for image in images}, store=store)
-        _beside(output.with_suffix(""), images, store)
+        _beside(output.with_suffix(".attached"), images, store)
         return
     beside = [
         {**manifest.as_dict(), "artifactType": kind}
