@@ -97,6 +97,19 @@ def refused(act: Callable[..., Any], given: Given, *rest: str, **named: Any) -> 
     return False
 
 
+@pytest.mark.parametrize("kind", WITH_VERBS)
+def test_a_home_may_be_called_anything(kind: str) -> None:
+    """What it is called reaches a shell and the servers' own settings."""
+    with stage(kind, below='it\'s "a" $HOME `x`', **BODIES[kind]) as played:
+        played.start(READ, WRITE, ADMIN)
+        user = client(played)
+        user.make(played.given(ADMIN))
+        user.put(played.given(WRITE), "one")
+        played.stop()
+        played.start(READ, WRITE, ADMIN)
+        assert user.get(played.given(READ)) == ["one"]
+
+
 @each(*WITH_VERBS)
 def test_each_verb_may_do_what_it_may_and_no_more(played: Stage) -> None:
     user = client(played)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -164,6 +166,25 @@ def test_a_branch_is_a_copy_that_goes_when_its_command_is_over(own: Product, tmp
     with pytest.raises(RuntimeError, match="ended with 3: 100 0"):
         own.aic(*command)
     assert asked(own, "reader", "SELECT count(*) FROM books") == (200, [[100]]), "the original knows nothing of it"
+    assert list(own.home.rglob(".branch-*")) == []
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_a_branch_goes_however_its_command_is_ended(own: Product, tmp_path: Path, sign: signal.Signals) -> None:
+    own.aic("up", "-d", str(app(tmp_path / "library")))
+    command = [sys.executable, "-m", "aiculturekit", "db", "branch", "books-db", "--app", "library"]
+    with subprocess.Popen(
+        command,
+        env={**os.environ, "AIC_HOME": str(own.home), "AIC_LANG": "en"},
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a test run in the background ignores it
+    ) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline().startswith("postgresql://")
+        assert list(own.home.rglob(".branch-*")) != []
+        running.send_signal(sign)
+    assert running.returncode == 130
     assert list(own.home.rglob(".branch-*")) == []
 
 

@@ -105,17 +105,20 @@ class Stage:
 
 
 @contextlib.contextmanager
-def stage(kind: str, **body: Any) -> Iterator[Stage]:
-    """Its server is not yet started; what was is ended."""
-    home = Path(tempfile.mkdtemp(prefix="aic-stage-"))
-    home.chmod(0o711)
+def stage(kind: str, *, below: str = "", **body: Any) -> Iterator[Stage]:
+    """Its server is not yet started; what was is ended. `below` is a folder for its home."""
+    top = Path(tempfile.mkdtemp(prefix="aic-stage-"))
+    home = top / below
+    home.mkdir(exist_ok=True)
+    for folder in (top, home):
+        folder.chmod(0o711)
     made = Stage(kind, home, **body)
     try:
         yield made
     finally:
         made.kill()
         shutil.rmtree(made.ground.sockets, ignore_errors=True)
-        shutil.rmtree(home, ignore_errors=True)
+        shutil.rmtree(top, ignore_errors=True)
 
 
 def credentials(*verbs: str) -> Sequence[Credential]:

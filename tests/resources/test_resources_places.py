@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from aiculturekit.errors import HostTrouble
 from aiculturekit.resources import places
 
 ROOT = os.geteuid() == 0
@@ -48,6 +49,26 @@ def test_paths_of_sockets_are_short_and_differ(tmp_path: Path) -> None:
     found = {places.sockets(deep, app, name, uid=None) for app in ("a" * 60, "b") for name in ("c" * 60, "d")}
     assert len(found) == 4
     assert all(len(str(place / ".s.PGSQL.65535.lock")) < 107 for place in found)
+
+
+def test_a_folder_for_sockets_that_somebody_made_before_us_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(places.tempfile, "gettempdir", lambda: str(tmp_path))
+    shared = places.sockets(tmp_path, "shop", "db", uid=None).parent
+    for path in (*shared.iterdir(), shared):
+        path.rmdir()
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    shared.symlink_to(theirs)
+    with pytest.raises(HostTrouble, match="not a folder of ours alone"):
+        places.sockets(tmp_path, "shop", "db", uid=None)
+    shared.unlink()
+    shared.mkdir()
+    shared.chmod(0o777)
+    with pytest.raises(HostTrouble, match="TMPDIR"):
+        places.sockets(tmp_path, "shop", "db", uid=None)
+    assert list(theirs.iterdir()) == []
 
 
 def test_reachable_is_what_every_folder_above_lets_through(tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ def test_the_number_of_a_dead_server_is_forgotten_a_living_ones_is_not(tmp_path:
     file.write_text(f"{os.getpid()}\n")  # somebody who works elsewhere has the number now
     launch = Postgres().prepare(at)
     assert not file.exists()
-    assert "-p $PORT" in launch.command and "include" not in launch.command
+    assert '-p "$PORT"' in launch.command and "include" not in launch.command
     file.write_text(f"{os.getpid()}\n")
     before = Path.cwd()
     os.chdir(file.parent)

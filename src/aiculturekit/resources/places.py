@@ -15,6 +15,8 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
+from aiculturekit.errors import HostTrouble
+from aiculturekit.language import say
 from aiculturekit.resources import copies
 
 SITE, SITE_CACHE = Path("/var/lib/aiculturekit"), Path("/var/cache/aiculturekit")
@@ -87,8 +89,12 @@ def sockets(home: Path, app: str, name: str, *, uid: int | None) -> Path:
     """A folder for a server's sockets, whose path must be short (107 bytes in all): below the machine's temporary folder. Blocks."""
     shared = Path(tempfile.gettempdir()) / f"aic-{os.geteuid()}-{_digest(home)}"
     shared.mkdir(mode=0o711, exist_ok=True)
-    if shared.stat().st_uid != os.geteuid():
-        raise PermissionError(f"{shared} belongs to somebody else")
+    found = shared.lstat()  # anybody may make it before us, as a link to a place of theirs or of ours
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        raise HostTrouble(
+            say("{folder} is not a folder of ours alone", folder=shared),
+            hint=say("remove it, or set TMPDIR to a folder of your own"),
+        )
     place = shared / hashlib.sha256(f"{app}/{name}".encode()).hexdigest()[:12]
     place.mkdir(mode=0o700, exist_ok=True)
     if uid is not None:

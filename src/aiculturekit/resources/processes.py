@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import os
 import secrets
+import shlex
 import signal
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -41,8 +42,17 @@ def command(ground: Ground, words: Sequence[object]) -> str:
 
 def noted(ground: Ground, words: Sequence[object]) -> str:
     """For the shell: leave a note of the process and its port, then become the program."""
-    quoted = " ".join(f'"{word}"' for word in words)
-    return f'echo $$ $PORT >"{ground.sockets}/{_RUNNING}" && exec {quoted}'
+    note = shlex.quote(str(ground.sockets / _RUNNING))
+    return f"echo $$ $PORT >{note} && exec {quoted(*words)}"
+
+
+def quoted(*words: object) -> str:
+    """For the shell: each as it stands, whatever is in it, but for $PORT."""
+    return " ".join('"$PORT"'.join(map(_quoted, str(word).split("$PORT"))) for word in words)
+
+
+def _quoted(text: str) -> str:
+    return shlex.quote(text) if text else ""
 
 
 def running(ground: Ground) -> Running:

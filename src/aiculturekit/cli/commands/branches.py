@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
-import time
 from typing import Annotated
 from urllib.parse import quote
 
@@ -26,6 +26,7 @@ def branch(
 ) -> int:
     client = daemons.ensure()
     chosen = choices.app(client, app)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # an end, too, takes the copy away
     made = client.post(f"apps/{chosen}/resources/{quote(resource, safe='')}/branches")
     try:
         if command:
@@ -33,8 +34,8 @@ def branch(
             return subprocess.run(command, env={**os.environ, variable: made["url"]}, check=False).returncode
         print(made["url"], flush=True)
         print(say("a copy of {resource}; Ctrl-C ends it", resource=resource), file=sys.stderr)
-        while True:
-            time.sleep(3600)
+        signal.pause()
+        return 0
     except KeyboardInterrupt:
         return 130
     finally:

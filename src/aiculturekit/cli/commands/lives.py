@@ -88,7 +88,7 @@ def _summary(client: Client, app: str) -> None:
 
 def _stay(client: Client, app: str) -> None:
     """Show the workloads (or, without a terminal, the logs) until Ctrl-C, then take the application down. A second Ctrl-C leaves it."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if sys.stdout.isatty():
             _live_table(client, app)
@@ -101,10 +101,6 @@ def _stay(client: Client, app: str) -> None:
         following.follow(client, client.delete(f"apps/{app}"), quiet=True)
     except KeyboardInterrupt:
         print(say("{app} may still be running: `aic ps` shows it, `aic down {app}` ends it", app=app))
-
-
-def _interrupt(_number: int, _frame: Any) -> None:
-    raise KeyboardInterrupt
 
 
 def _live_table(client: Client, app: str) -> None:

@@ -41,7 +41,7 @@ PERMISSIONS: Mapping[str, Mapping[str, Any]] = {
 _SETTINGS = """\
 host: "127.0.0.1"
 include "users.json"
-jetstream {{ store_dir: "{store}", sync_interval: always }}
+jetstream {{ store_dir: {store}, sync_interval: always }}
 """
 _READ_WITHIN = 10.0
 
@@ -53,7 +53,7 @@ class Nats:
     def prepare(self, ground: Ground) -> Launch:
         store = processes.own_folder(ground.folder / "data", uid=ground.uid)
         settings = ground.folder / "nats.conf"
-        processes.write(settings, _SETTINGS.format(store=store), uid=ground.uid)
+        processes.write(settings, _SETTINGS.format(store=json.dumps(str(store))), uid=ground.uid)
         if not _users_file(ground).exists():
             processes.write(_users_file(ground), _users((), owner=processes.secret()), uid=ground.uid)
         words = [ground.programs / "nats-server", "-c", settings, "-p", "$PORT"]

@@ -55,7 +55,8 @@ class Redis:
 
     def prepare(self, ground: Ground) -> Launch:
         data = processes.own_folder(ground.folder / "data", uid=ground.uid)
-        settings = f'{_SETTINGS}dir "{data}"\naclfile "{_rules(ground)}"\nunixsocket "{place(ground)}"\n'
+        places = {"dir": data, "aclfile": _rules(ground), "unixsocket": place(ground)}
+        settings = _SETTINGS + "".join(f"{name} {_text(path)}\n" for name, path in places.items())
         settings_file = ground.folder / "valkey.conf"
         processes.write(settings_file, settings, uid=ground.uid)
         if not _rules(ground).exists():
@@ -99,6 +100,12 @@ def password(ground: Ground) -> str:
     if not file.exists():
         processes.write(file, processes.secret(), uid=ground.uid)
     return file.read_text()
+
+
+def _text(path: Path) -> str:
+    """As a word of its settings (sdssplitargs in Valkey's src/sds.c)."""
+    escaped = str(path).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def _write(ground: Ground, credentials: Sequence[Credential]) -> None:

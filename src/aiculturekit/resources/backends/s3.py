@@ -61,10 +61,10 @@ class S3:
         sockets = [f"-s3.localSocket={ground.sockets / 's3.sock'}"]
         words = [ground.programs / "weed", "mini", f"-dir={data}", "-s3.port=$PORT", f"-s3.config={_file(ground)}"]
         return Launch(
-            f'rm -rf "{data}"/m[0-9]* "{data}/mini.options"; '
+            f"rm -rf {processes.quoted(data)}/m[0-9]* {processes.quoted(data / 'mini.options')}; "
             + processes.command(ground, [*words, *_FIXED, *ports, *sockets]),
             probe={"kind": "http", "path": "/healthz"},
-            environment={"HOME": str(ground.folder)},
+            environment={"HOME": str(ground.folder), "TMPDIR": str(ground.sockets)},
             grace=10.0,
         )
 

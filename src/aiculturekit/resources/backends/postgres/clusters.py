@@ -13,7 +13,7 @@ from pathlib import Path
 
 from aiculturekit.errors import Failed, Refused
 from aiculturekit.language import say
-from aiculturekit.resources import copies, programs
+from aiculturekit.resources import copies, processes, programs
 from aiculturekit.resources.backends.postgres.scripts import VIEWER
 from aiculturekit.resources.servers import Ground
 
@@ -178,29 +178,17 @@ def flush(ground: Ground) -> str:
     """For the shell, before the server: a new cluster's files are flushed to the disk while it starts, once. initdb's own flush would hold
     up everything; without any, a power cut in the first half minute could leave commits in files that are not there."""
     mark, prefix = ground.folder / _UNFLUSHED, " ".join(programs.prefix(ground.uid))
-    done = f"{prefix} '{ground.programs}/initdb' --sync-only -D '{folder(ground)}' >/dev/null && rm -f '{mark}'"
-    return f"if [ -e '{mark}' ]; then ({done}) & fi; "
+    quoted = processes.quoted
+    initdb = quoted(ground.programs / "initdb", "--sync-only", "-D", folder(ground))
+    return f"if [ -e {quoted(mark)} ]; then ({prefix} {initdb} >/dev/null && rm -f {quoted(mark)}) & fi; "
 
 
 def _configure(ground: Ground) -> None:
     cluster = folder(ground)
     settings = _SETTINGS | {"unix_socket_directories": f"'{ground.sockets}'"} | (_SCRATCH if ground.is_scratch else {})
-    _write(cluster / "aic.conf", "".join(f"{name} = {value}\n" for name, value in settings.items()), ground.uid)
-    _write(cluster / "pg_hba.conf", _ADMISSION, ground.uid)
+    lines = "".join(f"{name} = {value}\n" for name, value in settings.items())
+    processes.write(cluster / "aic.conf", lines, uid=ground.uid)
+    processes.write(cluster / "pg_hba.conf", _ADMISSION, uid=ground.uid)
     users = dict.fromkeys([pwd.getpwuid(ground.uid if ground.uid is not None else os.geteuid()).pw_name, "root"])
-    _write(
-        cluster / "pg_ident.conf",
-        "".join(f"{OWNER} {user} {role}\n" for user in users for role in (OWNER, VIEWER)),
-        ground.uid,
-    )
-
-
-def _write(file: Path, text: str, uid: int | None) -> None:
-    if file.exists() and file.read_text() == text:
-        return
-    fresh = file.with_name(f"{file.name}.new")
-    fresh.write_text(text)
-    fresh.chmod(0o600)
-    if uid is not None:
-        os.chown(fresh, uid, uid)
-    fresh.rename(file)
+    lines = "".join(f"{OWNER} {user} {role}\n" for user in users for role in (OWNER, VIEWER))
+    processes.write(cluster / "pg_ident.conf", lines, uid=ground.uid)

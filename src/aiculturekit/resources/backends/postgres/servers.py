@@ -11,7 +11,7 @@ from aiculturekit import threads
 from aiculturekit.errors import Mistake
 from aiculturekit.language import say
 from aiculturekit.locator import Locator
-from aiculturekit.resources import copies, programs
+from aiculturekit.resources import copies, processes, programs
 from aiculturekit.resources.backends.postgres import clusters, scripts
 from aiculturekit.resources.backends.postgres.sessions import MAINTENANCE, door, sql
 from aiculturekit.resources.servers import Credential, Ground, Launch
@@ -34,12 +34,15 @@ class Postgres:
         version = _version(ground.body)
         clusters.ensure(ground, version=version, package=VERSIONS[version])
         prefix = " ".join(programs.prefix(ground.uid))
-        owner = f"-U {clusters.OWNER} -d {MAINTENANCE}"
+        owner = ("-U", clusters.OWNER, "-d", MAINTENANCE)
+        server = processes.quoted(ground.programs / "postgres", "-D", clusters.folder(ground), "-p", "$PORT")
         return Launch(
-            command=f"{clusters.flush(ground)}exec {prefix} '{ground.programs}/postgres' -D '{clusters.folder(ground)}' -p $PORT",
+            command=f"{clusters.flush(ground)}exec {prefix} {server}",
             probe={
                 "kind": "exec",
-                "command": f"'{ground.programs}/pg_isready' -q -h '{ground.sockets}' -p $PORT {owner}",
+                "command": processes.quoted(
+                    ground.programs / "pg_isready", "-q", "-h", ground.sockets, "-p", "$PORT", *owner
+                ),
             },
         )
 
