@@ -107,7 +107,8 @@ class _Line:
     def _begun(self, blob: Descriptor) -> str | None:
         """Where to upload it; None: it was mounted from another repository."""
         for repository in self._others(blob):
-            if (place := self._opened({"mount": blob.digest, "from": repository})) is None:
+            more = f" repository:{repository}:pull"
+            if (place := self._opened({"mount": blob.digest, "from": repository}, more=more)) is None:
                 return None
             with (
                 contextlib.suppress(AicError),
@@ -116,10 +117,12 @@ class _Line:
                 pass
         return self._opened({})
 
-    def _opened(self, wanted: Mapping[str, str]) -> str | None:
+    def _opened(self, wanted: Mapping[str, str], *, more: str = "") -> str | None:
         path = f"{self._root}/blobs/uploads/" + (f"?{urlencode(wanted)}" if wanted else "")
         headers = {"Content-Length": "0"}
-        with self._registry.ask("POST", path, scope=self._scope, headers=headers, body=b"", right=(201, 202)) as answer:
+        with self._registry.ask(
+            "POST", path, scope=self._scope + more, headers=headers, body=b"", right=(201, 202)
+        ) as answer:
             return None if answer.status == 201 else self._registry.location(answer)
 
     def _upload(self, blob: Descriptor, place: str) -> None:

@@ -127,17 +127,23 @@ class Registry:
             return f"Basic {login.basic}"
         if scheme.lower() != "bearer" or "realm" not in asked:
             raise self._not_known(login is not None)
-        wanted = {"service": asked.get("service", ""), "scope": scope or asked.get("scope", "")}
+        wanted = {"service": asked.get("service", ""), "scope": (scope or asked.get("scope", "")).split(" ")}
         if urlsplit(asked["realm"]).scheme == "http" and not self._base.startswith("http:"):
             raise Failed(say("{registry} asks for the password over http; it was not sent", registry=self.name))
         return f"Bearer {self._fetched(asked['realm'], wanted, login)}"
 
-    def _fetched(self, realm: str, wanted: Mapping[str, str], login: credentials.Login | None) -> str:
+    def _fetched(self, realm: str, wanted: Mapping[str, str | list[str]], login: credentials.Login | None) -> str:
         if login is not None and login.token:
-            form = {**wanted, "grant_type": "refresh_token", "client_id": "aic", "refresh_token": login.token}
+            form = {
+                **wanted,
+                "scope": " ".join(wanted["scope"]),
+                "grant_type": "refresh_token",
+                "client_id": "aic",
+                "refresh_token": login.token,
+            }
             request = urllib.request.Request(realm, data=urlencode(form).encode(), method="POST")  # noqa: S310
         else:
-            request = urllib.request.Request(f"{realm}?{urlencode(wanted, quote_via=quote)}")  # noqa: S310
+            request = urllib.request.Request(f"{realm}?{urlencode(wanted, doseq=True, quote_via=quote)}")  # noqa: S310
             if login is not None:
                 request.add_unredirected_header("Authorization", f"Basic {login.basic}")
         with self._opener.open(request, timeout=_TIMEOUT) as answer:

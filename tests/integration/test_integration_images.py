@@ -1,0 +1,344 @@
+"""Images against a real registry, and running: what `aic build` makes is pushed, read by skopeo, pulled back, unpacked and started."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aiculturekit.control import recipes
+from aiculturekit.errors import Refused, Unreachable
+from aiculturekit.images import bills, builds, descriptors, indexes, layouts, provenances, registries
+from aiculturekit.images.blobs import Store
+from aiculturekit.images.builds import Built, Recipe
+from aiculturekit.images.descriptors import INDEX, MANIFEST
+from aiculturekit.spec import load
+from tests.images import bases
+from tests.servers import registries as servers
+from tests.servers.registries import Served
+
+SHOP = Path(__file__).parents[2] / "examples" / "shop"
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(bool(servers.MISSING), reason=servers.MISSING),
+    pytest.mark.skipif(bool(bases.missing()), reason=bases.missing()),
+    pytest.mark.timeout(300),
+]
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[Served]:
+    with servers.running(tmp_path / "registry") as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return bases.layout(tmp_path_factory.mktemp("python"), architecture=_machine())
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> str:
+    return bases.layout(tmp_path / "bare", architecture=_machine(), is_bare=True)
+
+
+def _machine() -> str:
+    return builds.platforms.own().rpartition("/")[2]
+
+
+def _recipe(service: str, base: str) -> Recipe:
+    found = recipes.recipes(load.load(SHOP / "aic.yaml"))
+    return dataclasses.replace(next(one for one in found if one.document[1].startswith(f"{service}/")), base=base)
+
+
+def _skopeo(*words: str) -> Any:
+    done = subprocess.run(["skopeo", *words], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout) if done.stdout.strip().startswith("{") else done.stdout
+
+
+async def test_the_shop_is_pushed_and_only_what_is_new_the_next_time(
+    tmp_path: Path, registry: Served, python: str
+) -> None:
+    store = tmp_path / "store"
+    pushed = {}
+    for service in ("notification", "user-service"):
+        built = await builds.build(_recipe(service, python), store=store)
+        pushed[service] = await registries.push(built, store=store, to=f"{registry.address}/team/{built.recipe.name}")
+        seen = _skopeo("inspect", "--tls-verify=false", f"docker://{pushed[service]}")
+        assert seen["Digest"] == built.digest and pushed[service].endswith(f"@{built.digest}")
+        assert seen["Layers"] == [one.descriptor.digest for one in built.layers]
+    uploads = [path for path in registry.sent if "/shop-user-service/blobs/uploads/" in path and "digest=" in path]
+    assert len(uploads) == 2 + 2, (
+        "its code, its configuration and what hangs on it; the base and the dependencies were mounted"
+    )
+    before = len(registry.sent)
+    built = await builds.build(_recipe("notification", python), store=store)
+    assert (
+        await registries.push(built, store=store, to=f"{registry.address}/team/shop-notification:v2")
+        == pushed["notification"]
+    )
+    assert [path.rpartition("/")[2] for path in registry.sent[before:]] == ["v2"], "nothing but the new tag"
+
+
+async def test_what_hangs_on_an_image_is_found_there(tmp_path: Path, registry: Served, python: str) -> None:
+    store = tmp_path / "store"
+    built = await builds.build(_recipe("notification", python), store=store)
+    await registries.push(built, store=store, to=f"{registry.address}/team/web")
+    await registries.push(built, store=store, to=f"{registry.address}/team/web")
+    root = f"http://{registry.address}/v2/team/web"
+    index = _read(f"{root}/manifests/{built.digest.replace(':', '-')}", INDEX)
+    assert {one["artifactType"] for one in index["manifests"]} == {bills.MEDIA_TYPE, provenances.MEDIA_TYPE}
+    found = {one["artifactType"]: _read(f"{root}/manifests/{one['digest']}", MANIFEST) for one in index["manifests"]}
+    assert all(manifest["subject"]["digest"] == built.digest for manifest in found.values())
+    bill = _read(f"{root}/blobs/{found[bills.MEDIA_TYPE]['layers'][0]['digest']}", "*/*")
+    urls = [one["externalRefs"][0]["referenceLocator"] for one in bill["packages"]]
+    assert any(url.startswith("pkg:pypi/uvicorn@") for url in urls) and any(
+        url.startswith("pkg:deb/debian/dash@") for url in urls
+    )
+
+
+def _read(url: str, accept: str) -> Any:
+    request = urllib.request.Request(url, headers={"Accept": accept})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.load(answer)
+
+
+async def test_a_base_comes_from_a_registry_once_and_from_a_mirror_first(
+    tmp_path: Path, bare: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = _code(tmp_path)
+    store = tmp_path / "store"
+    with servers.running(tmp_path / "registry") as served:
+        _skopeo("copy", "--dest-tls-verify=false", bare, f"docker://{served.address}/hub/library/tiny:1")
+        monkeypatch.setenv("AIC_REGISTRY_MIRROR", f"127.0.0.1:1,{served.address}/hub")
+        wanted = Recipe(name="web", directory=code, run="./server", base="tiny:1")
+        told: list[str] = []
+        built = await builds.build(wanted, store=store, progress=told.append)
+        assert any("127.0.0.1:1" in line for line in told), "the mirror that is down is said"
+        assert ("GET", f"/v2/hub/library/tiny/blobs/{built.layers[0].descriptor.digest}") in served.asked
+        before = len(served.asked)
+        (code / "more").write_text("x")
+        await builds.build(wanted, store=store)
+        assert len(served.asked) == before, "a base that is known is not asked for"
+        await builds.build(wanted, store=store, is_fresh=True)
+        assert [path for _, path in served.asked[before:]] == ["/v2/hub/library/tiny/manifests/1"], (
+            "only what the tag means now"
+        )
+    (code / "more").write_text("y")
+    offline = await builds.build(wanted, store=store)
+    assert offline.layers[0] == built.layers[0]
+    with pytest.raises(Unreachable, match=served.address):
+        await builds.build(
+            dataclasses.replace(wanted, base=f"{served.address}/hub/library/tiny:1"), store=tmp_path / "empty"
+        )
+
+
+def _code(tmp_path: Path) -> Path:
+    folder = tmp_path / "code"
+    folder.mkdir()
+    (folder / "server").write_text("#!/bin/sh\n")
+    return folder
+
+
+async def test_who_may_not_push_is_told_so_and_a_login_is_enough(
+    tmp_path: Path, bare: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    built = await builds.build(
+        Recipe(name="web", directory=_code(tmp_path), run="./server", base=bare), store=tmp_path / "store"
+    )
+    with servers.tokens(tmp_path / "tokens") as auth, servers.running(tmp_path / "registry", auth=auth) as served:
+        place = f"{served.address}/team/web"
+        with pytest.raises(Refused, match=served.address) as caught:
+            await registries.push(built, store=tmp_path / "store", to=place)
+        assert "docker login" in caught.value.hint and servers.PASSWORD not in str(caught.value)
+        for write in (_wrong, _plain, _helper):
+            write(tmp_path, served.address)
+            if write is _wrong:
+                with pytest.raises(Refused):
+                    await registries.push(built, store=tmp_path / "store", to=place)
+                continue
+            assert (await registries.push(built, store=tmp_path / "store", to=f"{place}{write.__name__}")).endswith(
+                built.digest
+            )
+        sent = [path for path in served.sent if "/web_helper/blobs" in path and "digest=" in path]
+        assert sent == [], "all of it was mounted"
+        seen = _skopeo(
+            "inspect",
+            "--tls-verify=false",
+            f"--creds={servers.USER}:{servers.PASSWORD}",
+            f"docker://{place}_plain@{built.digest}",
+        )
+        assert seen["Digest"] == built.digest
+
+
+def _config(tmp_path: Path, content: dict[str, Any]) -> None:
+    (tmp_path / "docker").mkdir(exist_ok=True)
+    (tmp_path / "docker" / "config.json").write_text(json.dumps(content))
+
+
+def _wrong(tmp_path: Path, address: str) -> None:
+    _config(tmp_path, {"auths": {address: {"username": servers.USER, "password": "battery staple"}}})
+
+
+def _plain(tmp_path: Path, address: str) -> None:
+    _config(tmp_path, {"auths": {address: {"username": servers.USER, "password": servers.PASSWORD}}})
+
+
+def _helper(tmp_path: Path, address: str) -> None:
+    """As `docker login` leaves it where a keychain keeps the password."""
+    program = tmp_path / "bin" / "docker-credential-test"
+    program.parent.mkdir(exist_ok=True)
+    answer = json.dumps({"ServerURL": address, "Username": servers.USER, "Secret": servers.PASSWORD})
+    program.write_text(f"#!/bin/sh\nread asked\n[ \"$asked\" = {address} ] || exit 1\necho '{answer}'\n")
+    program.chmod(0o755)
+    _config(tmp_path, {"auths": {address: {}}, "credHelpers": {address: "test"}})
+
+
+async def test_several_platforms_are_one_name(tmp_path: Path, registry: Served) -> None:
+    store = Store(tmp_path / "store")
+    parts: list[Built] = []
+    both = _both(tmp_path)
+    code = _code(tmp_path)
+    for platform in ("linux/arm64", "linux/amd64"):
+        parts.append(
+            await builds.build(
+                Recipe(name="web", directory=code, run="./server", base=both, platform=platform), store=store.folder
+            )
+        )
+    top = indexes.join(parts, store=store)
+    reference = await registries.push_index(top, parts, store=store.folder, to=f"{registry.address}/team/web:v1")
+    assert reference == f"{registry.address}/team/web@{top.digest}"
+    for built in parts:
+        architecture = built.recipe.platform.rpartition("/")[2]
+        seen = _skopeo(
+            "inspect",
+            "--tls-verify=false",
+            f"--override-arch={architecture}",
+            f"docker://{registry.address}/team/web:v1",
+        )
+        assert seen["Architecture"] == architecture and seen["Layers"] == [
+            one.descriptor.digest for one in built.layers
+        ]
+
+
+def _both(tmp_path: Path) -> str:
+    """A base for two platforms under one tag."""
+    store, listed = Store(tmp_path / "both"), []
+    for architecture in ("amd64", "arm64"):
+        folder = Path(
+            bases.layout(tmp_path / architecture, architecture=architecture, is_bare=True)
+            .removeprefix("oci:")
+            .rpartition(":")[0]
+        )
+        manifest = layouts.find(folder, tag="test")
+        for blob in layouts.reachable(manifest, store=Store(folder)):
+            store.copy(Store(folder).path(blob.digest), blob)
+        listed.append({**manifest.as_dict(), "platform": {"os": "linux", "architecture": architecture}})
+    index = store.put_document({"schemaVersion": 2, "mediaType": INDEX, "manifests": listed}, media_type=INDEX)
+    layouts.write(tmp_path / "together", {"test": index}, store=store)
+    return f"oci:{tmp_path / 'together'}:test"
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not sys.platform.startswith("linux"), reason="a root of its own needs root on Linux"
+)
+async def test_the_pushed_image_runs_as_nobody_and_answers(tmp_path: Path, registry: Served, python: str) -> None:
+    """Pulled by another tool, unpacked, started with nothing but what the image says, and asked as the image says."""
+    store = tmp_path / "store"
+    built = await builds.build(_recipe("notification", python), store=store)
+    reference = await registries.push(built, store=store, to=f"{registry.address}/team/web")
+    _skopeo("copy", "--src-tls-verify=false", f"docker://{reference}", f"oci:{tmp_path / 'pulled'}:web")
+    root, about = _unpacked(tmp_path / "pulled", tmp_path / "root")
+    port = servers.free()
+    variables = {**dict(text.split("=", 1) for text in about["Env"]), "PORT": str(port)}
+    process = subprocess.Popen([*_entered(root, about), *about["Cmd"]], env=variables)
+    try:
+        answer = _asked(f"http://127.0.0.1:{port}/healthz", process)
+        assert answer == 200
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        assert "Uid:\t65532\t65532" in status
+        test = subprocess.run(
+            [*_entered(root, about), *about["Healthcheck"]["Test"][1:]], env=variables, timeout=60, check=False
+        )
+        assert test.returncode == 0
+        version = subprocess.run(
+            [*_entered(root, about), "uvicorn", "--version"],
+            env=variables,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert version.stdout.startswith("Running uvicorn"), version.stderr
+    finally:
+        process.terminate()
+        assert process.wait(30) is not None, (
+            "it ends when it is asked to: it is the process itself, not a shell before it"
+        )
+
+
+def _unpacked(layout: Path, root: Path) -> tuple[Path, dict[str, Any]]:
+    store = Store(layout)
+    manifest = store.document(layouts.find(layout, tag="web").digest)
+    for record in manifest["layers"]:
+        with tarfile.open(store.path(descriptors.described(record).digest)) as tar:
+            tar.extractall(root, filter="fully_trusted")
+    about: dict[str, Any] = store.document(manifest["config"]["digest"])["config"]
+    return root, about
+
+
+def _entered(root: Path, about: dict[str, Any]) -> list[str]:
+    """chroot as the image's user, in its working directory."""
+    chroot = str(shutil.which("chroot"))
+    inside = "cd " + about["WorkingDir"] + ' && exec "$@"'
+    return [chroot, f"--userspec={about['User']}", str(root), "/bin/sh", "-c", inside, "sh"]
+
+
+def _asked(url: str, process: subprocess.Popen[bytes]) -> int:
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                return int(answer.status)
+        except OSError:
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.2)
+
+
+def test_the_command_writes_what_skopeo_reads(tmp_path: Path, python: str) -> None:
+    shutil.copytree(SHOP / "services" / "notification", tmp_path / "app")
+    (tmp_path / "app" / "aic.yaml").write_text(
+        f"app: shop\nservices:\n  web: {{run: 'uvicorn main:app --port $PORT', base: '{python}'}}\njobs:\n  tidy: {{run: python main.py, base: '{python}'}}\n"
+    )
+    environment = {**os.environ, "AIC_HOME": str(tmp_path / "home"), "AIC_LANG": "en"}
+
+    def aic(*words: str) -> str:
+        command = [sys.executable, "-m", "aiculturekit", "build", str(tmp_path / "app"), *words]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    made = json.loads(aic("--json", "-o", str(tmp_path / "out")))
+    assert [(one["name"], one["kind"], one["workload"]) for one in made] == [
+        ("shop-web", "workload", "web/v1"),
+        ("shop-tidy", "job", "tidy"),
+    ]
+    assert _skopeo("inspect", f"oci:{tmp_path / 'out'}:shop-web")["Digest"] == made[0]["digest"]
+    assert (tmp_path / "out" / "attached" / "shop-web.spdx.json").is_file()
+    assert "shop-tidy" in aic("-o", str(tmp_path / "shop.tar"), "--workload", "tidy")
+    seen = _skopeo("inspect", f"docker-archive:{tmp_path / 'shop.tar'}:shop-tidy:latest")
+    assert seen["Env"] == _skopeo("inspect", f"oci:{tmp_path / 'out'}:shop-tidy")["Env"]
