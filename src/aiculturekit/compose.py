@@ -9,7 +9,7 @@ import os
 import secrets
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from aiculturekit.control.applications import Applications
 from aiculturekit.control.autoscalers import Autoscaler
 from aiculturekit.control.backups import Backups
 from aiculturekit.control.branches import Branches
+from aiculturekit.control.clusters import Clusters
 from aiculturekit.control.deliveries import Deliveries, telling
 from aiculturekit.control.feeds import Feeds
 from aiculturekit.control.flows import Flows
@@ -28,12 +29,14 @@ from aiculturekit.control.hubs import Hub
 from aiculturekit.control.lives import Life
 from aiculturekit.control.observations import Observations
 from aiculturekit.control.operations import Operation, Operations
+from aiculturekit.control.placements import Placement, Placements
 from aiculturekit.control.resources import Resources
 from aiculturekit.control.rollouts import Parts as RolloutParts
 from aiculturekit.control.rotations import Rotations
 from aiculturekit.control.sightings import Sightings
 from aiculturekit.control.snapshots import Snapshots
 from aiculturekit.control.views import Views, mask
+from aiculturekit.deploy.changes import Emit
 from aiculturekit.deploy.pipeline import Pipeline
 from aiculturekit.engine import isolation
 from aiculturekit.engine import ports as engine_ports
@@ -46,10 +49,15 @@ from aiculturekit.errors import UsageError
 from aiculturekit.language import say
 from aiculturekit.mesh.meshes import Mesh
 from aiculturekit.mesh.nodes import Gateway, Realm, Replica
+from aiculturekit.plan.documents import Document
 from aiculturekit.settings import GATEWAY_PORT, TRUST_DOMAIN, Settings
+from aiculturekit.spec.models import Application
 from aiculturekit.state import replicas, settings
 from aiculturekit.state.databases import Database
 from aiculturekit.targets import nodes
+from aiculturekit.targets.kubernetes import clients
+from aiculturekit.targets.kubernetes.clients import Client
+from aiculturekit.targets.kubernetes.places import Cluster
 from aiculturekit.targets.local import Local, Ports
 from aiculturekit.targets.local.backups import Backups as Archive
 from aiculturekit.targets.local.branches import Branches as Scions
@@ -74,6 +82,8 @@ class Parts:
     operations: Operations
     applications: Applications
     deliveries: Deliveries
+    placements: Placements
+    clusters: Clusters
     snapshots: Snapshots
     backups: Backups
     branches: Branches
@@ -193,6 +203,7 @@ async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) ->
     guests = Guests(database=database, target=target, stores=stores)
     delivering = RolloutParts(database, target, pipeline, engine, mesh, operations, telling(hub.tell))
     deliveries = Deliveries(home=given.home, applications=applications, parts=delivering)
+    placements = Placements(database=database, operations=operations, open_client=_cluster, pin=_pinned, node=node)
     sightings = Sightings(database)
     await sightings.open()
     observations = Observations(mesh=mesh, hub=hub, sightings=sightings)
@@ -231,6 +242,7 @@ async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) ->
     if rooms is None:
         await threads.run(engine_rooms.clear, given.home / "run")
     await deliveries.begin()
+    await placements.resume()
     autoscaler = Autoscaler(target=target, engine=engine, observations=observations, record=feeds.on_scaling)
     works = (observations.watch(), _follow_refusals(mesh, feeds), autoscaler.watch(), backups.watch(), guests.begin())
     tasks: list[asyncio.Task[Any]] = [asyncio.create_task(work) for work in works]
@@ -244,6 +256,8 @@ async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) ->
         operations=operations,
         applications=applications,
         deliveries=deliveries,
+        placements=placements,
+        clusters=Clusters(placements),
         snapshots=snapshots,
         backups=backups,
         branches=branches,
@@ -278,6 +292,17 @@ class _Late:
     async def operation_end(self, operation: Operation) -> None:
         if self.feeds is not None:
             await self.feeds.on_operation(operation)
+
+
+async def _cluster(placement: Placement) -> Client:
+    cluster = placement.cluster
+    return await clients.opened(context=cluster.context, named=cluster.kubeconfig, asked=placement.kubeconfig)
+
+
+async def _pinned(
+    _application: Application, documents: Sequence[Document], _cluster: Cluster, _emit: Emit
+) -> tuple[Document, ...]:
+    return tuple(documents)
 
 
 async def _publish(mesh: Mesh, key: Key, serving: Iterable[Serving]) -> None:

@@ -87,7 +87,10 @@ STATE = Registry(
     },
     extras={"postgresql": "postgresql"},
 )
-TARGETS = Registry("targets", {"local": "aiculturekit.targets.local:Local"})
+TARGETS = Registry(
+    "targets",
+    {"local": "aiculturekit.targets.local:Local", "kubernetes": "aiculturekit.targets.kubernetes.target:Kubernetes"},
+)
 RENDERERS = Registry(
     "renderers",
     {

@@ -1,4 +1,5 @@
-"""How pods on fake nodes behave, for KWOK. A pod says so by its label `fake/behave`; without it, it is ready at once, and a job's is done.
+"""How pods on fake nodes behave, for KWOK. A pod says so by its label `fake/behave`, or by the tag of its image; without a word it is ready at
+once, and a job's is done.
 
 pull-error: its image is not there. crash: it starts over and over. never-ready. slow: ready after three seconds. fail: it ends with 1.
 hang: a job's pod that never ends.
@@ -12,7 +13,7 @@ from typing import Any
 import yaml
 
 LABEL = "fake/behave"
-_BEHAVIOUR = f'.metadata.labels["{LABEL}"]'
+_BEHAVIOUR = f'.metadata.labels["{LABEL}"] // (.spec.containers[0].image | split(":") | last)'
 _LIVES = {"key": ".metadata.deletionTimestamp", "operator": "DoesNotExist"}
 _NEW = {"key": ".status.podIP", "operator": "DoesNotExist"}
 _RUNS = {"key": ".status.phase", "operator": "In", "values": ["Running"]}

@@ -12,6 +12,7 @@ from aiculturekit.targets.tiers import TIERS
 ROOT = Path(__file__).parents[2]
 _SIGNS = {
     "local": "aic",
+    "kubernetes": '"--to"',
     "istio": '"istio"',
     "linkerd": "RENDERERS",
     "gateway-api": "RENDERERS",
@@ -31,4 +32,4 @@ def test_every_tier_names_a_test_that_runs_servers(name: str) -> None:
 
 
 def test_only_what_ran_is_real() -> None:
-    assert {name for name, tier in TIERS.items() if tier.level == "real"} == {"local", "istio"}
+    assert {name for name, tier in TIERS.items() if tier.level == "real"} == {"local", "kubernetes", "istio"}

@@ -28,16 +28,22 @@ def app(client: Client, given: str | None) -> str:
     """The application named, else the one of ./aic.yaml, else the only one that is up."""
     if given:
         return given
-    here = Path(SPEC_FILE)
-    if here.is_file() and (
-        found := re.search(r"^app:\s*([a-z0-9-]+)\s*(#|$)", here.read_text("utf-8", "replace"), re.M)
-    ):
-        return found[1]
+    if here := app_here():
+        return here
     up = [one["app"] for one in client.get("apps") if one["state"] != "down"]
     if len(up) == 1:
         return str(up[0])
     hint = say("name one of {apps}", apps=", ".join(up)) if up else say("`aic up DIRECTORY` brings one up")
     raise UsageError(say("which application?"), hint=hint)
+
+
+def app_here() -> str | None:
+    """The application of ./aic.yaml."""
+    here = Path(SPEC_FILE)
+    if not here.is_file():
+        return None
+    found = re.search(r"^app:\s*([a-z0-9-]+)\s*(#|$)", here.read_text("utf-8", "replace"), re.M)
+    return found[1] if found else None
 
 
 def confirm(question: str, *, yes: bool) -> None:

@@ -30,3 +30,6 @@ WorkloadArgument = Annotated[
 Environment = Annotated[str | None, typer.Option("--env", help=say("The environment to use of the file."))]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help=say("Do not ask."))]
 Reason = Annotated[str, typer.Option("--reason", help=say("Why, for the record."))]
+To = Annotated[
+    str | None, typer.Option("--to", metavar="ENV", help=say("The environment of the file whose target is a cluster."))
+]

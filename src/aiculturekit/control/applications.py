@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from aiculturekit import threads
+from aiculturekit.control import wishes
 from aiculturekit.control.operations import Operation, Operations
 from aiculturekit.deploy.changes import Change, Emit
 from aiculturekit.deploy.pipeline import Pipeline
@@ -16,18 +16,16 @@ from aiculturekit.engine.supervisor import Engine
 from aiculturekit.engine.workloads import Key
 from aiculturekit.errors import Mistake, NotFound, Unsupported
 from aiculturekit.language import say
-from aiculturekit.plan import holds, resources, weighing
+from aiculturekit.plan import holds, weighing
 from aiculturekit.plan.documents import Document
 from aiculturekit.plan.steps import Step
 from aiculturekit.spec import load
 from aiculturekit.spec.models import Application
-from aiculturekit.state import deliveries, releases
+from aiculturekit.state import releases
 from aiculturekit.state.databases import Database
 from aiculturekit.state.releases import Release
 from aiculturekit.targets.local import Local, data
 from aiculturekit.targets.local.snapshots import Snapshots
-
-SPEC_FILE = "aic.yaml"
 
 
 class Applications:
@@ -99,13 +97,13 @@ class Applications:
             holder.order("back" if number is None else "drop", author=author, reason=reason)
             if number is None:
                 return holder.operation
-        release = await self._database.run(_release_to_return_to, app, number=number)
+        release = await self._database.run(wishes.release_to_return_to, app, number=number)
 
         async def work(emit: Emit) -> int | None:
             documents = tuple(Document.from_dict(record) for record in release.documents)
             moved = await threads.run(as_it_was, documents, sources=release.sources, store=self._home / "sources")
             why = reason or say("back to release {number}", number=release.number)
-            change = _change_like(release, documents=moved, verb="rollback", reason=why, author=author)
+            change = wishes.like(release, documents=moved, verb="rollback", reason=why, author=author)
             return (await self._pipeline.apply(change, emit=emit)).release
 
         return self._operations.start(app, verb="rollback", author=author, work=work)
@@ -153,46 +151,31 @@ class Applications:
         self._operations.refuse_held(app)
 
         async def work(emit: Emit) -> int | None:
-            release = await self._database.run(_release_to_return_to, app, number=None, current=True)
+            release = await self._database.run(wishes.release_to_return_to, app, number=None, current=True)
             documents = tuple(
                 holds.hold(document, value=value) if document.key in keys else document
                 for document in self._target.in_force(app)
             )
-            change = _change_like(release, documents=documents, verb=verb, reason=reason, author=author)
+            change = wishes.like(release, documents=documents, verb=verb, reason=reason, author=author)
             return (await self._pipeline.apply(change, emit=emit)).release
 
         return self._operations.start(app, verb=verb, author=author, work=work)
 
     async def load(self, file: Path, *, environment: str | None) -> Application:
         """The file as this machine would run it. Raises SpecError, Unsupported, or NotFound for another target."""
-        path = await threads.run(_named, file)
+        path = await threads.run(wishes.named, file)
         application = await threads.run(load.load, path, environment=environment, variables=os.environ)
         if application.target not in ("local", "local:", "local://"):
             raise NotFound(
-                say(
-                    "no target {target} yet; this version runs applications on this machine", target=application.target
-                ),
-                hint=say("choose an environment whose target is local:"),
+                say("the target {target} is not this machine", target=application.target),
+                hint=say("`aic deploy --to {environment}` goes there", environment=application.environment),
             )
         if problems := self._target.check(application):
             raise Unsupported(problems)
         return application
 
     async def change(self, application: Application, *, verb: str, reason: str, author: str) -> Change:
-        digests = await threads.run(_digests, application)
-        files = await threads.run(_texts, application)
-        return Change(
-            app=application.app,
-            verb=verb,
-            documents=resources.documents(application, sources=digests, files=files),
-            author=author,
-            reason=reason,
-            environment=application.environment,
-            file=str(application.file),
-            text=application.text,
-            sources=digests,
-            keeps_holds=True,
-        )
+        return await wishes.of_file(application, verb=verb, reason=reason, author=author)
 
     async def snapshot(self, digests: Mapping[str, str]) -> None:
         """Keep the code as this release ran it, so that a rollback can run it again."""
@@ -231,21 +214,6 @@ def _progress(emit: Emit) -> Callable[[str, str], None]:
     return lambda name, message: emit("progress", {"workload": name, "message": message})
 
 
-def _named(file: Path) -> Path:
-    return file / SPEC_FILE if file.is_dir() else file
-
-
-def _digests(application: Application) -> dict[str, str]:
-    directories = {str(v.directory) for service in application.services.values() for v in service.versions.values()}
-    directories |= {str(job.directory) for job in application.jobs.values()}
-    directories |= {str(service.directory) for service in application.services.values() if service.prepares}
-    return {directory: sources.digest(Path(directory)) for directory in sorted(directories)}
-
-
-def _texts(application: Application) -> dict[str, str]:
-    return {name: path.read_text(encoding="utf-8") for name, path in resources.named_files(application).items()}
-
-
 def pinned(documents: Sequence[Document], *, release: Release, home: Path) -> tuple[Document, ...]:
     """The documents with each workload whose code was edited since the release running the snapshot of what it was: it must stay what it
     is while the new code is tried beside it."""
@@ -267,38 +235,3 @@ def _document_as_it_was(document: Document, *, recorded: Mapping[str, str], stor
     if Path(directory).is_dir() and sources.digest(Path(directory)) == recorded[directory]:
         return document
     return Document(document.kind, document.name, {**document.body, "directory": str(kept)})
-
-
-def _change_like(release: Release, *, documents: tuple[Document, ...], verb: str, reason: str, author: str) -> Change:
-    return Change(
-        app=release.app,
-        verb=verb,
-        documents=documents,
-        author=author,
-        reason=reason,
-        environment=release.environment,
-        file=release.file,
-        text=release.text,
-        sources=dict(release.sources),
-    )
-
-
-def _release_to_return_to(connection: Any, app: str, *, number: int | None, current: bool = False) -> Release:
-    history = releases.history(connection, app)
-    if current:
-        number = next((release.number for release in history if release.state == "current"), None)
-    elif number is None:
-        passed = deliveries.passed(connection, app)
-        listed = [
-            release.number for release in history if release.state == "superseded" and release.number not in passed
-        ]
-        number = next(iter(listed), None)
-    found = releases.get(connection, app, number) if number is not None else None
-    if found is None:
-        raise NotFound(
-            say("{app} has no earlier release to go back to", app=app)
-            if number is None
-            else say("{app} has no release {number}", app=app, number=number),
-            hint=say("`aic releases {app}` lists them", app=app),
-        )
-    return found

@@ -41,7 +41,8 @@ class Life:
         recorded = await self._database.run(_recorded)
         await self._engine.start()
         await self._target.open(recorded)
-        unfinished = {operation.app: operation for operation in await self._database.run(operations.unfinished)}
+        listed = await self._database.run(operations.unfinished)
+        unfinished = {operation.app: operation for operation in listed if "@" not in operation.app}
         for app, operation in unfinished.items():
             self._operations.start(app, verb=operation.verb, author=operation.author, work=self._resuming(operation))
         for app in recorded:
@@ -82,5 +83,7 @@ class Life:
 
 def _recorded(connection: Any) -> dict[str, list[Document]]:
     return {
-        app: [Document.from_dict(r) for r in documents.of_app(connection, app)] for app in documents.apps(connection)
+        app: [Document.from_dict(record) for record in documents.of_app(connection, app)]
+        for app in documents.apps(connection)
+        if "@" not in app  # what is in force in a cluster is kept there
     }

@@ -109,7 +109,7 @@ class Views:
         """Every application that is up, or under way, or was up once and has something left here."""
         recorded = await self._database.run(releases.apps)
         up = self._target.apps()
-        return [*up, *(app for app in recorded if app not in up)]
+        return [*up, *(app for app in recorded if app not in up and "@" not in app)]
 
     async def _app(self, app: str) -> dict[str, Any]:
         current = await self._database.run(releases.latest, app)

@@ -20,6 +20,9 @@ RANKS = {
 }
 """kind -> the wave it is created in (lower first); deletions run in the opposite order."""
 
+DRIFT = "drift"
+"""The key that a target adds to the body of an observed document which is not as it was left: why."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Document:
@@ -45,3 +48,8 @@ class Document:
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Document:
         return cls(kind=record["kind"], name=record["name"], body=record["body"])
+
+
+def undrifted(document: Document) -> Document:
+    """As it was asked for."""
+    return Document(document.kind, document.name, {key: value for key, value in document.body.items() if key != DRIFT})

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from aiculturekit.errors import Protected
 from aiculturekit.language import say
-from aiculturekit.plan.documents import RANKS, Document
+from aiculturekit.plan.documents import DRIFT, RANKS, Document
 
 Action = Literal["create", "update", "delete"]
 _OPENED = ("traffic", "access")
@@ -95,6 +95,8 @@ def _step(document: Document, before: Document | None) -> Step | None:
 
 
 def _why(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    if DRIFT in before:
+        return say("not as it was left: {why}", why=before[DRIFT])
     keys = changed_keys(before, after)
     if keys == ["source"]:
         return say("its code changed")

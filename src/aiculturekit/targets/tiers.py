@@ -27,6 +27,12 @@ TIERS: Mapping[str, Tier] = {
         "tests/integration/test_integration_platform.py",
         lambda: say("this machine: processes behind one Envoy, with mutual TLS"),
     ),
+    "kubernetes": Tier(
+        "real",
+        "aic deploy --to",
+        "tests/integration/test_integration_placements.py",
+        lambda: say("a Kubernetes cluster: applied by the server, waited for, taken back where it fails"),
+    ),
     "istio": Tier(
         "real",
         "aic render istio",
@@ -55,7 +61,7 @@ TIERS: Mapping[str, Tier] = {
 def described() -> list[dict[str, str]]:
     return [
         {
-            "scheme": f"{name}:" if tier.way == "aic up" else name,
+            "scheme": f"{name}:" if tier.way in ("aic up", "aic deploy --to") else name,
             "tier": tier.level,
             "way": tier.way,
             "what": tier.what(),

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from aiculturekit.cli import choices, daemons, following, outputs
+from aiculturekit.cli import choices, daemons, following, outputs, placements
 from aiculturekit.cli.clients import Answered, Client
-from aiculturekit.cli.options import AppArgument, Environment, Json, Reason
+from aiculturekit.cli.options import AppArgument, Environment, Json, Reason, To
 from aiculturekit.errors import Unreachable, UsageError
 from aiculturekit.language import say
 
@@ -75,15 +75,31 @@ def deploy(
         bool, typer.Option("--detach", "-d", help=say("Return at once; the daemon carries it on."))
     ] = False,
     environment: Environment = None,
+    to: To = None,
+    force_conflicts: Annotated[
+        bool,
+        typer.Option("--force-conflicts", help=say("With --to: take over what others manage of the objects there.")),
+    ] = False,
     reason: Reason = "",
     as_json: Json = False,
 ) -> None:
     if abort or follow:
         _on_running(abort, follow, reason=reason, as_json=as_json)
         return
+    if to:
+        if blue_green or canary:
+            raise UsageError(
+                say("in a cluster a new version takes over by a rolling update"),
+                hint=say(
+                    "run two versions side by side (`versions:`), and shift: `aic traffic --app APP@ENV SERVICE v2=10%`"
+                ),
+            )
+        placements.deploy(path, to=to, reason=reason, force_conflicts=force_conflicts, detach=detach, as_json=as_json)
+        return
     if blue_green == (canary is not None):
         raise UsageError(
-            say("say how: --canary 5,25,50,100 or --blue-green"), hint=say("`aic up` brings the new version up at once")
+            say("say how: --canary 5,25,50,100 or --blue-green; or where: --to ENVIRONMENT"),
+            hint=say("`aic up` brings the new version up at once"),
         )
     body = {
         "file": str(choices.file(path)), "environment": environment, "reason": reason, "canary": canary, "every": every, "slo": slo,

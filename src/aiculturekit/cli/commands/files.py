@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from aiculturekit.cli import choices, outputs
-from aiculturekit.cli.options import Environment, Json
+from aiculturekit.cli.options import Environment, Json, To
 from aiculturekit.errors import Mistake, SpecError, UsageError
 from aiculturekit.language import say
 
@@ -18,7 +18,8 @@ HELP = {
     "check": lambda: say("Say everything that is wrong with an application file."),
     "explain": lambda: say("Show the manual of a key: services.traffic."),
     "schema": lambda: say("Print the JSON Schema of the file, for editors."),
-    "plan": lambda: say("Show what `up` would change, and why. Touches nothing."),
+    "plan": lambda: say("Show what `up` would change, and why; with --to, what `deploy` would. Touches nothing."),
+    "diff": lambda: say("The same as plan."),
 }
 
 PathArgument = Annotated[Path, typer.Argument(help=say("The application file, or its directory."))]
@@ -59,7 +60,7 @@ ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forev
 
 
 def commands() -> list[Any]:
-    return [init, check, explain, schema, plan]
+    return [init, check, explain, schema, plan, diff]
 
 
 def init(
@@ -141,10 +142,13 @@ def schema() -> None:
     outputs.print_json(schemas.json_schema())
 
 
-def plan(path: PathArgument = Path(), environment: Environment = None, as_json: Json = False) -> None:
-    from aiculturekit.cli import daemons
+def plan(path: PathArgument = Path(), environment: Environment = None, to: To = None, as_json: Json = False) -> None:
+    from aiculturekit.cli import daemons, placements
 
-    steps = daemons.ensure().post("plan", {"file": str(choices.file(path)), "environment": environment})
+    if to:
+        steps = placements.plan(path, to=to)
+    else:
+        steps = daemons.ensure().post("plan", {"file": str(choices.file(path)), "environment": environment})
     if as_json:
         outputs.print_json(steps)
         return
@@ -157,3 +161,7 @@ def plan(path: PathArgument = Path(), environment: Environment = None, as_json: 
     ]
     columns = [("sign", ""), ("kind", say("kind")), ("name", say("name")), ("why", say("why")), ("where", say("where"))]
     outputs.print_table(columns, rows, empty="")
+
+
+def diff(path: PathArgument = Path(), environment: Environment = None, to: To = None, as_json: Json = False) -> None:
+    plan(path, environment, to, as_json)

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from aiculturekit.cli import choices, daemons, following, outputs
+from aiculturekit.cli import choices, daemons, following, outputs, placements
 from aiculturekit.cli.clients import Client
 from aiculturekit.cli.options import AppArgument, Environment, Json, Reason, WorkloadArgument
 from aiculturekit.errors import UsageError
@@ -127,6 +127,9 @@ def down(
 ) -> None:
     if app and everything:
         raise UsageError(say("name an application, or say --all"))
+    if app and placements.is_one(app):
+        placements.down(app, volumes=volumes, yes=yes, as_json=as_json)
+        return
     client = Client.of_home()
     names = [one["app"] for one in client.get("apps") if one["workloads"]] if everything else [choices.app(client, app)]
     if volumes:
@@ -163,6 +166,9 @@ def _ask_for_data(client: Client, apps: Sequence[str], *, yes: bool, quiet: bool
 
 
 def ps(app: AppArgument = None, as_json: Json = False) -> None:
+    if app and placements.is_one(app):
+        placements.show(app, as_json=as_json)
+        return
     client = Client.of_home()
     apps = [client.get(f"apps/{app}")] if app else client.get("apps")
     workloads = [row for row in client.get("status")["workloads"] if app in (None, row["app"])]
@@ -187,7 +193,11 @@ def logs(
 ) -> None:
     client = Client.of_home()
     name = choices.app(client, app)
-    path, query = f"apps/{name}/logs", {"workload": workload, "tail": tail}
+    query: dict[str, object] = {"workload": workload, "tail": tail}
+    path = f"apps/{name}/logs"
+    if placements.is_one(name):
+        path = f"placements/{placements.named(name)}/logs"
+        query |= placements.query()
     if not follow:
         records = client.get(path, **query)
         if as_json:

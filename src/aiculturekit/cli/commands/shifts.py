@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from aiculturekit.cli import choices, following, outputs
+from aiculturekit.cli import choices, following, outputs, placements
 from aiculturekit.cli.clients import Client
 from aiculturekit.cli.options import AppArgument, AppOption, Json, Reason
 from aiculturekit.errors import UsageError
@@ -39,8 +39,11 @@ def traffic(
     client = Client.of_home()
     prefix, slash, rest = service.partition("/")
     name, service = (prefix, rest) if slash else (choices.app(client, app), service)
+    body = {"weights": dict(_weight(text) for text in weights or ())}
+    if placements.is_one(name):
+        _finish(placements.change(name, f"/traffic/{service}", body, as_json=as_json), as_json)
+        return
     if weights:
-        body = {"weights": dict(_weight(text) for text in weights)}
         operation = following.follow(client, client.post(f"apps/{name}/traffic/{service}", body), quiet=as_json)
         if as_json:
             outputs.print_json(operation)
@@ -88,6 +91,9 @@ def rollback(
         app, release = "", int(app)
     name = choices.app(client, app or None)
     body = {"release": release, "reason": reason}
+    if placements.is_one(name):
+        _finish(placements.change(name, "/rollback", body, as_json=as_json), as_json)
+        return
     _finish(following.follow(client, client.post(f"apps/{name}/rollback", body), quiet=as_json), as_json)
 
 

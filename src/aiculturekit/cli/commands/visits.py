@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from aiculturekit import namespaces
-from aiculturekit.cli import choices
+from aiculturekit.cli import choices, placements
 from aiculturekit.cli.clients import Client
 from aiculturekit.cli.options import AppOption
 from aiculturekit.errors import Failed, HostTrouble
@@ -38,6 +39,10 @@ def exec_(
     app: AppOption = None,
 ) -> None:
     """This process becomes the command, so its exit code and its signals are the command's own."""
+    if app and placements.is_one(app):
+        terminal = ["-i", "-t"] if sys.stdin.isatty() and sys.stdout.isatty() else ["-i"]
+        pod = placements.object_of(Client.of_home(), app, workload)
+        placements.become(app, ["exec", *terminal, pod, "--", *(command or ["/bin/sh"])])
     pid = _process(workload, app)
     words = command or [os.environ.get("SHELL", "/bin/sh")]
 
@@ -58,6 +63,9 @@ def forward(
     ] = None,
     app: AppOption = None,
 ) -> None:
+    if app and placements.is_one(app):
+        pod = placements.object_of(Client.of_home(), app, workload)
+        placements.become(app, ["port-forward", pod, f"{port if local is None else local or ''}:{port}"])
     from aiculturekit.cli import forwards  # heavy: asyncio
 
     pid = _process(workload, app)

@@ -1,0 +1,115 @@
+"""The routes about applications in clusters. {placement} reads APP@ENVIRONMENT."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from aiculturekit.api import bodies, streams
+from aiculturekit.control.clusters import Clusters
+from aiculturekit.control.placements import Caller, Placements
+from aiculturekit.control.plans import described
+from aiculturekit.control.views import Views
+from aiculturekit.endpoints import Before, Endpoints, Noted
+
+Json = dict[str, Any]
+Author = Annotated[str, Noted("author")]
+Tail = Annotated[int, Field(ge=0, le=10000)]
+
+
+class Deploy(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    file: str = Field(description="Absolute path of the application file, or of the directory that holds aic.yaml.")
+    environment: str = Field(description="The environment, whose target is a cluster.")
+    reason: str = Field("", max_length=500, description="Why, for the release's record.")
+    kubeconfig: str = Field("", max_length=4096, description="The caller's $KUBECONFIG, with absolute paths.")
+    force_conflicts: bool = Field(False, description="Take over what other managers have of the objects.")
+
+
+def router(placements: Placements, clusters: Clusters, views: Views, *, authorize: Before) -> Endpoints:
+    routes = Endpoints(prefix="/api/v1/placements", before=authorize)
+    _deploying(routes, placements)
+    _changing(routes, placements)
+    _looking(routes, placements, clusters, views)
+    return routes
+
+
+def _deploying(routes: Endpoints, placements: Placements) -> None:
+    @routes.post("", status=202, summary="Make the file true in a cluster")
+    async def deploy(body: Deploy, author: Author) -> Json:
+        caller = Caller(author=author, reason=body.reason, kubeconfig=body.kubeconfig)
+        started = await placements.deploy(
+            Path(body.file), environment=body.environment, caller=caller, takes_over=body.force_conflicts
+        )
+        return started.as_dict()
+
+    @routes.post("/plan", summary="What deploying would change there, and why")
+    async def plan(body: Deploy) -> list[Json]:
+        caller = Caller(kubeconfig=body.kubeconfig)
+        return described(*await placements.plan(Path(body.file), environment=body.environment, caller=caller))
+
+    @routes.get("", summary="Applications in clusters that were deployed from here")
+    async def known() -> list[str]:
+        return await placements.known()
+
+
+def _changing(routes: Endpoints, placements: Placements) -> None:
+    @routes.delete(
+        "/{placement}", status=202, summary="Remove it from its cluster; its data stays, unless volumes=true"
+    )
+    async def down(placement: str, author: Author, volumes: bool = False, kubeconfig: str = "", file: str = "") -> Json:
+        caller = Caller(author=author, kubeconfig=kubeconfig, file=file)
+        return (await placements.down(placement, caller=caller, volumes=volumes)).as_dict()
+
+    @routes.post("/{placement}/rollback", status=202, summary="Back to an earlier release")
+    async def rollback(
+        placement: str, body: bodies.Rollback, author: Author, kubeconfig: str = "", file: str = ""
+    ) -> Json:
+        caller = Caller(author=author, reason=body.reason, kubeconfig=kubeconfig, file=file)
+        return (await placements.rollback(placement, number=body.release, caller=caller)).as_dict()
+
+    @routes.post("/{placement}/traffic/{service}", status=202, summary="Shift traffic between versions")
+    async def shift(
+        placement: str, service: str, body: bodies.Traffic, author: Author, kubeconfig: str = "", file: str = ""
+    ) -> Json:
+        caller = Caller(author=author, kubeconfig=kubeconfig, file=file)
+        return (await placements.shift(placement, service=service, weights=body.weights, caller=caller)).as_dict()
+
+
+def _looking(routes: Endpoints, placements: Placements, clusters: Clusters, views: Views) -> None:
+    @routes.get("/{placement}", summary="Where it is: context, namespace, kubeconfig")
+    async def place(placement: str, kubeconfig: str = "", file: str = "") -> Json:
+        return await clusters.place(placement, caller=Caller(kubeconfig=kubeconfig, file=file))
+
+    @routes.get("/{placement}/workloads", summary="What runs there")
+    async def workloads(placement: str, kubeconfig: str = "", file: str = "") -> list[Json]:
+        return await clusters.workloads(placement, caller=Caller(kubeconfig=kubeconfig, file=file))
+
+    @routes.get("/{placement}/releases", summary="Releases, newest first")
+    async def releases(placement: str) -> list[Json]:
+        return await views.releases(placement)
+
+    @routes.get("/{placement}/logs", summary="What pods print; with follow=true as server-sent events")
+    async def logs(
+        placement: str,
+        workload: str | None = None,
+        tail: Tail = 200,
+        follow: bool = False,
+        kubeconfig: str = "",
+        file: str = "",
+    ) -> Any:
+        caller = Caller(kubeconfig=kubeconfig, file=file)
+        if follow:
+            return streams.response(
+                _named("log", clusters.follow(placement, workload=workload, tail=tail, caller=caller))
+            )
+        return await clusters.logs(placement, workload=workload, tail=tail, caller=caller)
+
+
+async def _named(kind: str, payloads: AsyncIterator[Json]) -> AsyncIterator[tuple[str, Mapping[str, Any]]]:
+    async for payload in payloads:
+        yield kind, payload

@@ -1,0 +1,130 @@
+"""Applications in clusters from a shell: APP@ENVIRONMENT, and what of the caller's own goes along with a request."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from aiculturekit.cli import choices, daemons, following, outputs
+from aiculturekit.cli.clients import Client
+from aiculturekit.errors import HostTrouble
+from aiculturekit.language import say
+
+Json = dict[str, Any]
+
+
+def is_one(name: str | None) -> bool:
+    """Whether the name is of an application in a cluster: APP@ENVIRONMENT, or @ENVIRONMENT for the application of ./aic.yaml."""
+    return "@" in (name or "")
+
+
+def named(name: str) -> str:
+    """In full."""
+    return f"{choices.app_here() or ''}{name}" if name.startswith("@") else name
+
+
+def kubeconfig() -> str:
+    """The caller's $KUBECONFIG: the daemon has an environment and a working directory of its own."""
+    parts = [part for part in os.environ.get("KUBECONFIG", "").split(os.pathsep) if part]
+    return os.pathsep.join(str(Path(part).expanduser().absolute()) for part in parts)
+
+
+def query() -> dict[str, str]:
+    """What a request about a placement carries."""
+    here = Path(choices.SPEC_FILE)
+    found = {"kubeconfig": kubeconfig(), "file": str(here.absolute()) if here.is_file() else ""}
+    return {key: value for key, value in found.items() if value}
+
+
+def path(name: str, rest: str = "", **more: str) -> str:
+    asked = urlencode({**query(), **more})
+    return f"placements/{named(name)}{rest}" + (f"?{asked}" if asked else "")
+
+
+def deploy(file: Path, *, to: str, reason: str, force_conflicts: bool, detach: bool, as_json: bool) -> None:
+    client = daemons.ensure()
+    body = {
+        "file": str(choices.file(file)),
+        "environment": to,
+        "reason": reason,
+        "kubeconfig": kubeconfig(),
+        "force_conflicts": force_conflicts,
+    }
+    operation = client.post("placements", body)
+    if not detach:
+        operation = following.follow(client, operation, quiet=as_json)
+    if as_json:
+        outputs.print_json(operation)
+    elif detach:
+        print(say("the daemon carries it on: `aic releases {app}`", app=operation["app"]))
+    else:
+        print(say("{app}: release {release}", app=operation["app"], release=operation["release"]))
+
+
+def plan(file: Path, *, to: str) -> list[Json]:
+    body = {"file": str(choices.file(file)), "environment": to, "kubeconfig": kubeconfig()}
+    found: list[Json] = daemons.ensure().post("placements/plan", body)
+    return found
+
+
+def down(name: str, *, volumes: bool, yes: bool, as_json: bool) -> None:
+    client = daemons.ensure()
+    if volumes:
+        choices.confirm(say("erase the data of {app} for good?", app=named(name)), yes=yes)
+    more = {"volumes": "true"} if volumes else {}
+    ended = following.follow(client, client.delete(path(name, **more)), quiet=as_json)
+    outputs.print_json(ended) if as_json else print(say("down: {apps}", apps=named(name)))
+
+
+def change(name: str, rest: str, body: Mapping[str, Any], *, as_json: bool) -> Json:
+    client = daemons.ensure()
+    return following.follow(client, client.post(path(name, rest), dict(body)), quiet=as_json)
+
+
+def show(name: str, *, as_json: bool) -> None:
+    rows = daemons.ensure().get(path(name, "/workloads"))
+    if as_json:
+        outputs.print_json(rows)
+        return
+    listed = [{**row, "ready": f"{row['ready']}/{row['replicas']}", "pods": len(row["pods"])} for row in rows]
+    columns = [
+        ("name", say("workload")), ("kind", say("kind")), ("version", say("version")), ("state", say("state")), ("ready>", say("ready")),
+        ("restarts>", say("restarts")), ("reason", say("reason")),
+    ]  # fmt: skip
+    outputs.print_table(columns, listed, empty=say("nothing of {app} runs there", app=named(name)))
+
+
+def kubectl(name: str, words: Sequence[str]) -> list[str]:
+    """kubectl's command for the placement. Raises HostTrouble where there is no kubectl."""
+    program = shutil.which("kubectl")
+    if program is None:
+        raise HostTrouble(
+            say("exec and forward need kubectl, which is not on the PATH"),
+            hint="https://kubernetes.io/docs/tasks/tools/",
+        )
+    place = daemons.ensure().get(path(name))
+    os.environ["KUBECONFIG"] = os.pathsep.join(place["kubeconfig"]) or os.environ.get("KUBECONFIG", "")
+    context = ["--context", place["context"]] if place["context"] else []
+    return [program, *context, "--namespace", place["namespace"], *words]
+
+
+def become(name: str, words: Sequence[str]) -> None:
+    """This process becomes kubectl, so its exit code and its signals are the command's own."""
+    command = kubectl(name, words)
+    os.execv(command[0], command)  # noqa: S606
+
+
+def object_of(client: Client, name: str, workload: str) -> str:
+    """`Deployment/web-v1`: what kubectl chooses a pod of. The newest version where there are several."""
+    rows = [row for row in client.get(path(name, "/workloads")) if row["name"] == workload]
+    if not rows:
+        raise HostTrouble(
+            say("no pod of {workload} runs", workload=f"{named(name)}/{workload}"),
+            hint=say("`aic ps {app}` shows what runs", app=named(name)),
+        )
+    ready = [row for row in rows if row["ready"]] or rows
+    return str(ready[-1]["object"]).lower()
