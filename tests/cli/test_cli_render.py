@@ -129,7 +129,13 @@ def test_the_matrix_is_shown_with_reasons(home: Path) -> None:
 
 def test_targets_say_how_they_are_proven(home: Path) -> None:
     rows = {row["scheme"]: row["tier"] for row in json.loads(aic(home, "targets", "--json").stdout)}
-    assert rows == {"local:": "real", "kubernetes:": "real", "istio": "real", "linkerd": "validated", "gateway-api": "validated"}
+    assert rows == {
+        "local:": "real",
+        "kubernetes:": "real",
+        "istio": "real",
+        "linkerd": "validated",
+        "gateway-api": "validated",
+    }
     assert "aic render linkerd" in aic(home, "targets").stdout
 
 

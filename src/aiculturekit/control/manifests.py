@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from aiculturekit.control.recipes import recipes
 from aiculturekit.errors import Mistake, Unsupported
 from aiculturekit.language import say
 from aiculturekit.locator import Locator
@@ -37,8 +38,7 @@ def rendered(file: Path, *, environment: str | None, wish: Wish) -> tuple[Owned,
     cluster = located(application, wish.target)
     documents = described(application)
     refuse(application, documents, cluster)
-    names = images.directories(application.app, documents)
-    references = {directory: f"{cluster.registry}/{name}:{wish.tag}" for directory, name in names.items()}
+    references = {one.document: f"{cluster.registry}/{one.name}:{wish.tag}" for one in recipes(application)}
     return rendering.rendered(application.app, images.pinned(documents, references), cluster=cluster)
 
 

@@ -1,7 +1,4 @@
-"""Which images an application needs, and the documents with them. Pure.
-
-An image is a directory of code with what it depends on: workloads, migrations and jobs that share the directory share the image.
-"""
+"""The documents with the image that each of their processes runs. Pure."""
 
 from __future__ import annotations
 
@@ -9,34 +6,30 @@ from collections.abc import Mapping, Sequence
 
 from aiculturekit.plan.documents import Document
 
-_RUNNING = ("workload", "job", "migration")
+Key = tuple[str, str]
 
 
-def directories(app: str, documents: Sequence[Document]) -> dict[str, str]:
-    """Directory -> the image's name, for all that is not a ready-made image: `shop-orders`, and `shop-orders-v2` for a version that has
-    code of its own."""
-    found: dict[str, str] = {}
-    taken: set[str] = set()
-    for document in documents:
-        directory = document.body.get("directory", "")
-        if document.kind not in _RUNNING or "image" in document.body or directory in found:
-            continue
-        workload, _, version = document.name.partition("/")
-        name = f"{app}-{workload}"
-        if name in taken:
-            name = f"{name}-{version}" if version else f"{name}-{document.kind}"
-        taken.add(name)
-        found[directory] = name
-    return found
+def pinned(documents: Sequence[Document], references: Mapping[Key, str]) -> tuple[Document, ...]:
+    """`references` has the image of each workload and job that was built, by its document's key; the others name a ready one. A migration
+    runs in its service's image: that of the version with the same code, else that of the first."""
+    found = {document.key: _with(document, references.get(document.key)) for document in documents}
+    return tuple(
+        _with(document, _of_service(document, tuple(found.values()))) if document.kind == "migration" else document
+        for document in found.values()
+    )
 
 
-def pinned(documents: Sequence[Document], references: Mapping[str, str]) -> tuple[Document, ...]:
-    """The documents with the image that each runs: `references` has it by directory."""
-    return tuple(_pinned(document, references) for document in documents)
-
-
-def _pinned(document: Document, references: Mapping[str, str]) -> Document:
-    reference = references.get(document.body.get("directory", ""))
-    if document.kind not in _RUNNING or "image" in document.body or reference is None:
+def _with(document: Document, reference: str | None) -> Document:
+    if reference is None or "image" in document.body:
         return document
     return Document(document.kind, document.name, {**document.body, "image": reference})
+
+
+def _of_service(migration: Document, documents: Sequence[Document]) -> str | None:
+    versions = [
+        one.body
+        for one in documents
+        if one.kind == "workload" and one.name.partition("/")[0] == migration.name and "image" in one.body
+    ]
+    same = [body for body in versions if body["directory"] == migration.body["directory"]]
+    return next((str(body["image"]) for body in (*same, *versions)), None)

@@ -1,33 +1,29 @@
-"""What runs to its end: jobs, and what a service does to its data before it runs. Pure.
-
-A Job's pods cannot be changed; its name carries a digest of what it is, so that another content is another Job.
-"""
+"""What runs to its end: jobs, and what a service does to its data before it runs. Pure."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from aiculturekit.plan.documents import Document
-from aiculturekit.targets.kubernetes import pods
-from aiculturekit.targets.kubernetes.objects import Key, Owned, made
+from aiculturekit.targets.kubernetes import batches, pods, servers
+from aiculturekit.targets.kubernetes.objects import Owned, made
 from aiculturekit.targets.kubernetes.places import Cluster
 
-_LONGEST = 63
-"""Letters in the name of a Job whose pods are to have its name in a label."""
+_TRIES = {"migrate": 0, "seed": 4}
+"""A seed that is applied beside its migration, as a whole folder of files is, may come too early."""
 Json = dict[str, Any]
 
 
 def rendered(app: str, document: Document, *, documents: Sequence[Document], cluster: Cluster) -> Iterator[Owned]:
     body = document.body
     template = pods.template(app, document, documents=documents, cluster=cluster)
+    _wait(template, document, documents, cluster)
     spec = _spec(template, retries=body["retries"], seconds=body["timeout"])
     if not body["schedule"]:
-        yield once(app, document.name, spec, cluster=cluster, key=document.key, component=document.name)
+        yield batches.once(app, document.name, spec, cluster=cluster, key=document.key, component=document.name)
         return
     timed = {
         "schedule": body["schedule"],
@@ -46,22 +42,21 @@ def migrations(app: str, document: Document, *, documents: Sequence[Document], c
     for word, key in (("migrate", "run"), ("seed", "seed")):
         if task := document.body[key]:
             template = pods.template(app, document, documents=documents, cluster=cluster, command=task["run"])
-            spec = _spec(template, retries=0, seconds=task["timeout"])
+            _wait(template, document, documents, cluster)
+            spec = _spec(template, retries=_TRIES[word], seconds=task["timeout"])
             name = f"{document.name}-{word}"
-            found = once(app, name, spec, cluster=cluster, key=document.key, component=document.name)
+            found = batches.once(app, name, spec, cluster=cluster, key=document.key, component=document.name)
             yield found if word == "migrate" else _unrepeated(found, name)
 
 
-def once(app: str, name: str, spec: Json, *, cluster: Cluster, key: Key, component: str) -> Owned:
-    meant = {**spec, "template": spec["template"]["spec"]}  # not its labels, which say where it is
-    mark = hashlib.sha256(json.dumps(meant, sort_keys=True).encode()).hexdigest()[:8]
-    short = f"{name[: _LONGEST - 9].rstrip('-.')}-{mark}"
-    return Owned(key, made("batch/v1", "Job", short, app=app, cluster=cluster, component=component, spec=spec))
+def _wait(template: Json, document: Document, documents: Sequence[Document], cluster: Cluster) -> None:
+    if found := servers.arrivals(document, documents=documents, cluster=cluster):
+        template["spec"]["initContainers"] = found
 
 
 def _unrepeated(found: Owned, name: str) -> Owned:
     """Under the same name whatever it is: where it is there, it has been done."""
-    metadata = found.manifest["metadata"] | {"name": name[:_LONGEST]}
+    metadata = found.manifest["metadata"] | {"name": name[: batches.LONGEST]}
     return dataclasses.replace(found, manifest=found.manifest | {"metadata": metadata}, is_once=True)
 
 

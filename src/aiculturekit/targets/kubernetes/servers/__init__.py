@@ -6,13 +6,15 @@ mesh (`NAME-settle`): it comes in as the server's administrator, the only one wh
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import ModuleType
+from typing import Any
 
 from aiculturekit.plan.documents import Document
 from aiculturekit.targets.kubernetes import files, secrets
 from aiculturekit.targets.kubernetes.objects import Owned
 from aiculturekit.targets.kubernetes.places import Cluster
+from aiculturekit.targets.kubernetes.servers import arrivals as waiting
 from aiculturekit.targets.kubernetes.servers import operators, postgres, redis, settling
 
 SERVERS: Mapping[str, ModuleType] = {"postgres": postgres, "redis": redis}
@@ -33,6 +35,11 @@ def rendered(app: str, document: Document, *, cluster: Cluster) -> Iterator[Owne
     else:
         yield from kind.server(app, document, cluster=cluster)
     yield settling.rendered(app, document, script=kind.script(document), client=kind, cluster=cluster)
+
+
+def arrivals(document: Document, *, documents: Sequence[Document], cluster: Cluster) -> list[dict[str, Any]]:
+    """Init containers that wait for the servers which the document needs."""
+    return list(waiting.rendered(document, documents=documents, kinds=SERVERS, cluster=cluster))
 
 
 def claim(app: str, resource: Document, *, cluster: Cluster) -> Iterator[Owned]:

@@ -33,6 +33,10 @@ exec postgres -D "$cluster" -c listen_addresses='*' -c port={PORT} -c unix_socke
 """
 """What is half made by a crash is made anew."""
 
+GIVEN = {"PGHOST": "host", "PGPORT": "port", "PGUSER": "username", "PGPASSWORD": "password", "PGDATABASE": "database"}
+"""The client's own variables, and what of a user's Secret is in them."""
+ARRIVAL = f"{_PROGRAMS}until psql -X -q -c 'SELECT 1' > /dev/null; do sleep 1; done"
+
 
 def image(document: Document, *, cluster: Cluster) -> str:
     return f"{cluster.mirror}/library/postgres:{document.body.get('version') or _USUAL}"
@@ -67,6 +71,7 @@ def script(document: Document) -> str:
     """psql reads the passwords from its environment: they are in no command and in no text."""
     return (
         f'{_PROGRAMS}export PGPASSWORD="${stateful.PASSWORD}" PGCONNECT_TIMEOUT=5\n'
+        f"until pg_isready -q -h {document.name} -p {PORT}; do sleep 1; done\n"
         f"psql -X -q -v ON_ERROR_STOP=1 -h {document.name} -p {PORT} -U {OWNER} -d postgres <<'SQL'\n{sql(document)}\nSQL\n"
     )
 

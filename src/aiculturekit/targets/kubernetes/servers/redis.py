@@ -23,6 +23,12 @@ exec valkey-server --bind '*' --port {PORT} --dir {stateful.DATA} --aclfile {sta
   --appendonly yes --appendfsync always --save '' --maxmemory-policy noeviction
 """
 
+GIVEN = {"HOST": "host", "LOGIN": "username", "REDISCLI_AUTH": "password"}
+"""The client's variables, and what of a user's Secret is in them."""
+ARRIVAL = (
+    f'until valkey-cli -h "$HOST" -p {PORT} --user "$LOGIN" --no-auth-warning -e PING > /dev/null; do sleep 1; done'
+)
+
 
 def image(document: Document, *, cluster: Cluster) -> str:
     return f"{cluster.mirror}/valkey/valkey:{document.body.get('version') or _USUAL}"
@@ -57,6 +63,7 @@ def script(document: Document) -> str:
     return f"""\
 export REDISCLI_AUTH="${stateful.PASSWORD}"
 ask() {{ valkey-cli -h {document.name} -p {PORT} --user {OWNER} --no-auth-warning -e "$@"; }}
+until ask PING > /dev/null; do sleep 1; done
 ask > /dev/null <<ACL
 {rules}
 ACL

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from aiculturekit.plan.documents import Document
-from aiculturekit.targets.kubernetes import jobs, pods, secrets
+from aiculturekit.targets.kubernetes import batches, pods, secrets
 from aiculturekit.targets.kubernetes.objects import Owned, pod_labels
 from aiculturekit.targets.kubernetes.places import Cluster
 from aiculturekit.targets.kubernetes.servers.stateful import password
@@ -60,4 +60,4 @@ def rendered(app: str, document: Document, *, script: str, client: Client, clust
         "activeDeadlineSeconds": round(_LONGEST),
         "template": {"metadata": {"labels": labels}, "spec": pod},
     }
-    return jobs.once(app, name, spec, cluster=cluster, key=document.key, component=document.name)
+    return batches.once(app, name, spec, cluster=cluster, key=document.key, component=document.name)
