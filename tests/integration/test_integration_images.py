@@ -25,8 +25,8 @@ from aiculturekit.images.builds import Built, Recipe
 from aiculturekit.images.descriptors import INDEX, MANIFEST
 from aiculturekit.spec import load
 from tests.images import bases
-from tests.servers import registries as servers
-from tests.servers.registries import Served
+from tests.servers import distributions as servers
+from tests.servers.distributions import Served
 
 SHOP = Path(__file__).parents[2] / "examples" / "shop"
 pytestmark = [
