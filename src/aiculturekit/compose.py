@@ -29,7 +29,7 @@ from aiculturekit.control.hubs import Hub
 from aiculturekit.control.lives import Life
 from aiculturekit.control.observations import Observations
 from aiculturekit.control.operations import Operation, Operations
-from aiculturekit.control.placements import Placement, Placements
+from aiculturekit.control.placements import Pin, Placement, Placements
 from aiculturekit.control.resources import Resources
 from aiculturekit.control.rollouts import Parts as RolloutParts
 from aiculturekit.control.rotations import Rotations
@@ -203,7 +203,9 @@ async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) ->
     guests = Guests(database=database, target=target, stores=stores)
     delivering = RolloutParts(database, target, pipeline, engine, mesh, operations, telling(hub.tell))
     deliveries = Deliveries(home=given.home, applications=applications, parts=delivering)
-    placements = Placements(database=database, operations=operations, open_client=_cluster, pin=_pinned, node=node)
+    placements = Placements(
+        database=database, operations=operations, open_client=_cluster, pin=_pinning(given.home), node=node
+    )
     sightings = Sightings(database)
     await sightings.open()
     observations = Observations(mesh=mesh, hub=hub, sightings=sightings)
@@ -299,10 +301,17 @@ async def _cluster(placement: Placement) -> Client:
     return await clients.opened(context=cluster.context, named=cluster.kubeconfig, asked=placement.kubeconfig)
 
 
-async def _pinned(
-    _application: Application, documents: Sequence[Document], _cluster: Cluster, _emit: Emit
-) -> tuple[Document, ...]:
-    return tuple(documents)
+def _pinning(home: Path) -> Pin:
+    async def pin(
+        application: Application, documents: Sequence[Document], *, cluster: Cluster, is_pushed: bool, emit: Emit
+    ) -> tuple[Document, ...]:
+        from aiculturekit.control import pins  # heavy: building images is not what a daemon starts with
+
+        return await pins.pinned(
+            application, documents, cluster=cluster, store=home / "images", is_pushed=is_pushed, emit=emit
+        )
+
+    return pin
 
 
 async def _publish(mesh: Mesh, key: Key, serving: Iterable[Serving]) -> None:

@@ -14,7 +14,7 @@ import platform
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from aiculturekit import threads
 from aiculturekit.control import wishes
@@ -75,8 +75,20 @@ class Caller:
 
 
 Open = Callable[[Placement], Awaitable[Client]]
-Pin = Callable[[Application, Sequence[Document], places.Cluster, Emit], Awaitable[tuple[Document, ...]]]
-"""The documents with the image that each runs: built, and pushed where the cluster pulls it from."""
+
+
+class Pin(Protocol):
+    async def __call__(
+        self,
+        application: Application,
+        documents: Sequence[Document],
+        *,
+        cluster: places.Cluster,
+        is_pushed: bool,
+        emit: Emit,
+    ) -> tuple[Document, ...]:
+        """The documents with the image that each runs: built, and pushed to where the cluster pulls it from if so asked."""
+        ...
 
 
 class Placements:
@@ -96,7 +108,9 @@ class Placements:
         await self._remember(placement)
 
         async def work(emit: Emit) -> int | None:
-            documents = portable(await self._pin(application, wish.documents, placement.cluster, emit))
+            documents = portable(
+                await self._pin(application, wish.documents, cluster=placement.cluster, is_pushed=True, emit=emit)
+            )
             return await self._make(
                 placement, dataclasses.replace(wish, documents=documents), emit, Wishes(takes_over=takes_over)
             )
@@ -110,7 +124,9 @@ class Placements:
             await wishes.of_file(application, verb="plan", reason="", author=""), app=placement.key
         )
         async with self.target(placement) as target:
-            documents = portable(await self._pin(application, wish.documents, placement.cluster, _unheard))
+            documents = portable(
+                await self._pin(application, wish.documents, cluster=placement.cluster, is_pushed=False, emit=_unheard)
+            )
             pipeline = Pipeline(database=self._database, target=target)
             return application, await pipeline.plan(dataclasses.replace(wish, documents=documents))
 
