@@ -55,11 +55,13 @@ def _reference(image: Image, cluster: Cluster) -> str:
 
 
 def _pinned(document: Document, found: Mapping[tuple[str, str], str]) -> Document:
-    """A migration is its service's code: of the first version that has an image."""
+    """Such an image knows its command. A migration is its service's code, of the first version that has an image, with a command of
+    its own."""
     if document.kind not in RUNNING or "image" in document.body:
         return document
     key = document.key
     if document.kind == "migration":
         own = [one for one in found if one[0] == "workload" and one[1].partition("/")[0] == document.name]
         key = min(own, default=key)
-    return Document(document.kind, document.name, {**document.body, "image": found[key]})
+    body = {key: value for key, value in document.body.items() if key != "run" or document.kind == "migration"}
+    return Document(document.kind, document.name, {**body, "image": found[key]})
