@@ -19,4 +19,4 @@ class Hello(BaseHTTPRequestHandler):
         """Quiet: the mesh counts the requests already."""
 
 
-ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Hello).serve_forever()
+ThreadingHTTPServer((os.environ.get("HOST", "127.0.0.1"), int(os.environ["PORT"])), Hello).serve_forever()

@@ -151,3 +151,36 @@ def test_what_kubectl_cannot_apply_stands_apart(home: Path, folder: Path, tmp_pa
     written(folder, PLAIN)
     aic(home, "render", "istio", str(folder), "-o", str(out))
     assert list((out / "installation").iterdir()) == [], "as soon as nothing is asked any more"
+
+
+def test_containers_are_rendered_to_files_and_in_the_reader_s_language(
+    home: Path, folder: Path, tmp_path: Path
+) -> None:
+    assert aic(home, "render", "compose", str(folder), "-o", str(tmp_path / "out")).stdout == "written: compose.yaml\n"
+    text = (tmp_path / "out" / "compose.yaml").read_text("utf-8")
+    assert "# - no mTLS between services" in text and set(yaml.safe_load(text)["services"]) >= {
+        "web",
+        "orders-v1",
+        "orders-v2",
+    }
+    assert "没有 mTLS" in aic(home, "render", "compose", str(folder), lang="zh").stdout
+    files = json.loads(aic(home, "render", "docker", str(folder), "-o", str(tmp_path / "out"), "--json").stdout)
+    assert [Path(file).name for file in files if file.endswith("file")] == [
+        "shop-web.Dockerfile", "shop-orders.Dockerfile", "shop-orders-v2.Dockerfile",
+    ]  # fmt: skip
+    assert aic(home, "render", "docker", str(folder)).stdout.count("FROM python:3.12-slim") == 3
+
+
+def test_a_base_that_is_no_image_is_a_mistake_of_the_file(home: Path, tmp_path: Path) -> None:
+    folder = written(tmp_path / "x", "app: x\nservices: {web: {run: python a.py, base: 'a b'}}\n")
+    done = aic(home, "build", str(folder))
+    assert done.returncode == 1 and "services.web.base" in done.stderr and "REGISTRY/REPOSITORY" in done.stderr
+
+
+def test_a_dockerfile_is_not_run(home: Path, tmp_path: Path) -> None:
+    folder = written(tmp_path / "x", "app: x\nservices: {web: {build: .}}\n")
+    done = aic(home, "build", str(folder))
+    assert done.returncode == 3 and "aic.yaml:2" in done.stderr and "image: REFERENCE" in done.stderr
+    nothing = written(tmp_path / "y", "app: x\nservices: {web: {image: 'registry.example/x:1'}}\n")
+    assert "every workload names a ready image" in aic(home, "build", str(nothing)).stdout
+    assert "there is" in aic(home, "build", str(written(tmp_path / "z", PLAIN)), "--workload", "nobody").stderr

@@ -8,11 +8,14 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from spdx_tools.spdx.parser.parse_anything import parse_file
+from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
 
 from aiculturekit.errors import BuildFailed, Mistake, UsageError
 from aiculturekit.images import bills, builds, layouts, provenances
 from aiculturekit.images.blobs import Store
 from aiculturekit.images.builds import Built, Recipe
+from aiculturekit.images.facts import Package
 from tests.images import bases
 
 
@@ -129,6 +132,27 @@ async def test_what_hangs_on_an_image_names_it_and_every_input(tmp_path: Path, c
         and len(inputs["code"]["sha256"]) == 64
     )
     assert str(tmp_path) not in json.dumps(statement), "no path of this machine"
+
+
+async def test_the_bill_of_materials_is_one_by_its_makers_own_rules(tmp_path: Path, code: Path, base: str) -> None:
+    store = Store(tmp_path / "store")
+    built = await builds.build(recipe(code, base), store=store.folder)
+    packages = [
+        Package("deb", "libc6", "2.36-9+deb12u14", "amd64"),
+        Package("pypi", "Zope.Interface", "7.0", license="MIT OR Apache-2.0"),
+        Package("npm", "@scope/name", "1.0.0", license="SEE LICENSE IN x"),
+        Package("apk", "musl", "1.2.5-r9", "x86_64", "MIT"),
+    ]
+    found = bills.document("shop-web", subject=built.manifest, packages=packages, system=("debian", "12"), epoch=0)
+    (tmp_path / "bill.spdx.json").write_text(json.dumps(found))
+    read = parse_file(str(tmp_path / "bill.spdx.json"))
+    assert [message.validation_message for message in validate_full_spdx_document(read)] == []
+    assert [package.external_references[0].locator for package in read.packages[1:]] == [
+        "pkg:deb/debian/libc6@2.36-9%2Bdeb12u14?arch=amd64&distro=debian-12",
+        "pkg:pypi/zope-interface@7.0",
+        "pkg:npm/%40scope/name@1.0.0",
+        "pkg:apk/debian/musl@1.2.5-r9?arch=x86_64&distro=debian-12",
+    ]
 
 
 async def test_a_layout_and_an_archive_hold_the_image_whole(tmp_path: Path, code: Path, base: str) -> None:

@@ -13,19 +13,18 @@ from aiculturekit.spec.models import Application, Service
 
 
 def recipes(application: Application) -> tuple[Recipe, ...]:
-    """In the file's order. A service with a single version is called `APP-SERVICE`, each of several `APP-SERVICE-VERSION`; `document` is
-    the kind and name of the document that wants the image."""
+    """In the file's order. The first version of a service is called `APP-SERVICE`, each further one `APP-SERVICE-VERSION`, as in what is
+    rendered for a cluster; `document` is the kind and name of the document that wants the image."""
     found = [one for name, service in application.services.items() for one in _service(application, name, service)]
     return (*found, *_jobs(application))
 
 
 def _service(application: Application, name: str, service: Service) -> Iterator[Recipe]:
-    for version, detail in service.versions.items():
+    for at, (version, detail) in enumerate(service.versions.items()):
         if detail.image or not detail.run:
             continue
-        is_single = len(service.versions) == 1
         yield Recipe(
-            name=f"{application.app}-{name}" if is_single else f"{application.app}-{name}-{version}",
+            name=f"{application.app}-{name}-{version}" if at else f"{application.app}-{name}",
             directory=detail.directory,
             run=detail.run,
             port=PORT,

@@ -14,7 +14,7 @@ from aiculturekit.images.tars import Layer
 
 USER = "65532:65532"
 """Nobody's account anywhere: the number that distroless images call nonroot."""
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _ANY = {"HOST": "0.0.0.0", "UVICORN_HOST": "0.0.0.0", "FLASK_RUN_HOST": "0.0.0.0", "HOME": "/tmp"}  # noqa: S104, S108
 """On this machine a server listens on loopback; in a container nobody would reach it there."""
 
@@ -22,7 +22,7 @@ _ANY = {"HOST": "0.0.0.0", "UVICORN_HOST": "0.0.0.0", "FLASK_RUN_HOST": "0.0.0.0
 def environment(base: Mapping[str, Any], *, language: Language, port: int | None, facts: Facts) -> dict[str, str]:
     """The base's variables, and what our layers need; later ones win."""
     found = dict(text.split("=", 1) for text in (base.get("config") or {}).get("Env") or ())
-    path = found.get("PATH", _PATH)
+    path = found.get("PATH", PATH)
     found |= _ANY | ({"PORT": str(port)} if port is not None else {})
     if language == "python" and facts.python:
         own = {"VIRTUAL_ENV": f"/{pythons.VENV}", "PATH": f"/{pythons.VENV}/bin:{path}"}

@@ -17,6 +17,8 @@ IGNORED = (
     ".dockerignore", ".aicignore", "Dockerfile*",
 )  # fmt: skip
 """Names that no image needs, or that must not leave the machine unless a rule `!NAME` of .dockerignore says so."""
+EVERYWHERE = trees.IGNORED
+"""Names that are no code anywhere."""
 _YEARS = 10 * 365 * 86_400
 
 

@@ -35,7 +35,7 @@ Install = Callable[[Path], Awaitable[tuple[Sequence[Entry], Sequence[Package]]]]
 
 async def layers(directory: Path, code: Code, *, base: Base, platform: str, store: Store, progress: Progress) -> Made:
     """Raises BuildFailed with the installer's last lines."""
-    if not code.manifests:
+    if not code.manifests and not (code.language == "python" and base.facts.python):
         return Made()
     traits = [base.facts.python, base.facts.python_version, base.facts.is_musl, platform]
     texts = [[file.name, hashlib.sha256(file.read_bytes()).hexdigest()] for file in code.manifests]
@@ -47,7 +47,9 @@ async def layers(directory: Path, code: Code, *, base: Base, platform: str, stor
             say("{image} holds no Python", image=base.reference),
             hint=say("name a base that does: base: python:3.12-slim"),
         )
-    wheels = pythons.Wheels(directory, facts=base.facts, platform=platform, progress=progress)
+    wheels = pythons.Wheels(
+        directory, facts=base.facts, platform=platform, progress=progress, has_manifests=bool(code.manifests)
+    )
     made = [await _once(descriptors.key(_VERSION, "python", texts, traits), "dependencies", wheels.dependencies, store)]
     if code.is_project:
         key = descriptors.key(_VERSION, "project", traits, await threads.run(contents.digest, directory))

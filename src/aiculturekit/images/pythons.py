@@ -31,12 +31,17 @@ _UNWANTED = ("RECORD", "direct_url.json", "uv_cache.json", "uv_build.json")
 class Wheels:
     """The installations for one directory. Both answer with entries and the packages in them. Raises BuildFailed."""
 
-    def __init__(self, directory: Path, *, facts: Facts, platform: str, progress: installers.Progress) -> None:
+    def __init__(
+        self, directory: Path, *, facts: Facts, platform: str, progress: installers.Progress, has_manifests: bool = True
+    ) -> None:
+        self._has_manifests = has_manifests
         self._directory, self._facts, self._progress = directory, facts, progress
         libc = "musl" if facts.is_musl else "gnu"
         self._platform = f"{_MACHINES[platform.partition('/')[2]]}-unknown-linux-{libc}"
 
     async def dependencies(self, folder: Path) -> tuple[Sequence[Entry], Sequence[Package]]:
+        if not self._has_manifests:
+            return _frame(self._facts), ()
         what = await self._listed(folder)
         self._progress(say("installing the dependencies of {manifest}", manifest=what.name))
         await self._install(folder / "site", ["-r", str(what)], what.name)

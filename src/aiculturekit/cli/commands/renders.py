@@ -9,13 +9,15 @@ from typing import Annotated, Any
 import typer
 
 from aiculturekit.cli import choices, outputs
+from aiculturekit.cli.commands import containers
 from aiculturekit.cli.options import Environment, Json
 from aiculturekit.errors import HostTrouble, UsageError
 from aiculturekit.language import say
 
 HELP = {
     "render": lambda: say(
-        "Write an application for a cluster (kubernetes), or its mesh's rules alone (istio, linkerd, gateway-api)."
+        "Write an application for a cluster (kubernetes) or for compose, its Dockerfiles (docker), or its mesh's rules alone (istio, "
+        "linkerd, gateway-api)."
     )
 }
 SECRETS = "secrets.sh"
@@ -29,7 +31,9 @@ def commands() -> list[Any]:
 
 
 def render(
-    mesh: Annotated[str, typer.Argument(metavar="MESH", help=say("kubernetes, istio, linkerd or gateway-api."))],
+    mesh: Annotated[
+        str, typer.Argument(metavar="MESH", help=say("docker, compose, kubernetes, istio, linkerd or gateway-api."))
+    ],
     path: Annotated[Path, typer.Argument(help=say("The application file, or its directory."))] = Path(),
     environment: Environment = None,
     namespace: Annotated[
@@ -79,6 +83,9 @@ def render(
     ] = None,
     as_json: Json = False,
 ) -> None:
+    if mesh in containers.KINDS:
+        containers.write(mesh, choices.file(path), environment=environment, output=output, as_json=as_json)
+        return
     if mesh == "kubernetes":
         file = choices.file(path)
         if form == "plain":
