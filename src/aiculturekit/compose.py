@@ -246,7 +246,14 @@ async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) ->
     await deliveries.begin()
     await placements.resume()
     autoscaler = Autoscaler(target=target, engine=engine, observations=observations, record=feeds.on_scaling)
-    works = (observations.watch(), _follow_refusals(mesh, feeds), autoscaler.watch(), backups.watch(), guests.begin())
+    works = (
+        observations.watch(),
+        _follow_refusals(mesh, feeds),
+        autoscaler.watch(),
+        backups.watch(),
+        backups.carry(),
+        guests.begin(),
+    )
     tasks: list[asyncio.Task[Any]] = [asyncio.create_task(work) for work in works]
     return Parts(
         settings=given,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -96,3 +97,27 @@ async def test_two_resources_with_one_place_do_not_see_each_other(tmp_path: Path
     assert await other.listed() == []
     await other.remove("a")
     assert [about["name"] for about in await one.listed()] == ["a"]
+
+
+async def test_a_log_grows_part_by_part_and_loses_those_that_nobody_needs(shelf: Shelf, tmp_path: Path) -> None:
+    assert await shelf.logs() == [] == await shelf.parts("log-a")
+    for log, names in (("log-a", ("1", "2")), ("log-b", ("9",)), ("log-a", ("2", "3"))):
+        made = tmp_path / "made"
+        made.mkdir()
+        for name in names:
+            (made / name).write_bytes(name.encode() * 10_000)
+        await shelf.add(log, made)
+        shutil.rmtree(made)
+    assert await shelf.logs() == ["log-a", "log-b"] and await shelf.parts("log-a") == ["1", "2", "3"]
+    assert await shelf.listed() == [], "a log is no backup"
+    (tmp_path / "back").mkdir()
+    await shelf.take("log-a", ["1", "3", "gone"], tmp_path / "back")
+    assert {file.name: file.read_bytes() for file in (tmp_path / "back").iterdir()} == {
+        name: name.encode() * 10_000 for name in "13"
+    }
+    await shelf.drop("log-a", ["1", "2", "never"])
+    assert await shelf.parts("log-a") == ["3"]
+    await shelf.drop("log-a", [])
+    assert await shelf.parts("log-a") == ["3"], "nothing named is nothing gone"
+    await shelf.drop("log-a", ["3"])
+    assert await shelf.parts("log-a") == [] and await shelf.parts("log-b") == ["9"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ class Stage:
         self.found: list[dict[str, Any]] = []
         self.trouble: Exception | None = None
         self.failing: Exception | None = None
+        self.writes: str | None = None
+        self.shipments = self
 
     def apps(self) -> list[str]:
         return ["shop"]
@@ -38,6 +41,14 @@ class Stage:
         if self.trouble:
             raise self.trouble
         return self.found
+
+    async def log(self, app: str, resource: Document) -> str | None:
+        return self.writes
+
+    async def ship(self, app: str, resource: Document) -> None:
+        self.made.append("shipped")
+        if self.trouble:
+            raise self.trouble
 
     async def make(self, app: str, name: str, **_: Any) -> dict[str, Any]:
         self.made.append(name)
@@ -89,6 +100,33 @@ async def test_one_that_fails_is_tried_again_soon_and_not_a_day_later(clock: lis
     assert len(stage.made) == 1, "not at once"
     clock[0] += 900
     await until(2, stage)
+    task.cancel()
+
+
+async def test_a_log_that_no_backup_can_follow_gets_one_at_once(clock: list[float]) -> None:
+    stage, made = Stage(), "2001-09-09T00:00:00+00:00"
+    clock[0] = datetime.fromisoformat(made).timestamp() + 60
+    stage.found = [
+        {"name": "a", "created_at": made, "log": None},
+        {"name": "b", "created_at": made, "log": {"name": "log-a"}},
+    ]
+    stage.writes = "log-a"
+    task = asyncio.create_task(schedule(stage).watch())
+    await asyncio.sleep(0.1)
+    assert stage.made == [], "it has one"
+    stage.writes = "log-b"
+    await until(1, stage)
+    task.cancel()
+
+
+@pytest.mark.parametrize("trouble", [Failed("the place is full"), PermissionError("the place"), KeyError("a bug")])
+async def test_no_trouble_with_a_place_ends_the_carrying(trouble: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backups, "_CARRY", 0.001)
+    stage = Stage()
+    stage.trouble = trouble
+    task = asyncio.create_task(schedule(stage).carry())
+    await until(3, stage)
+    assert not task.done()
     task.cancel()
 
 

@@ -58,6 +58,10 @@ class Save(_Body):
     name: str = Field("", max_length=63, description="The snapshot's name; the moment when left out.")
 
 
+class Rewind(_Body):
+    at: str = Field(max_length=40, description="The moment, as 2026-11-25T08:00:00Z or with another zone.")
+
+
 class Word(_Body):
     reason: str = Field("", max_length=500, description="Why, for the record.")
 

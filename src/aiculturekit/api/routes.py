@@ -256,6 +256,14 @@ def _backing(routes: Endpoints, backups: Backups) -> None:
     async def restore(app: str, name: str, backup: str, author: Author) -> Json:
         return backups.restore(app, name, backup, author=author).as_dict()
 
+    @routes.post("/apps/{app}/resources/{name}/rewind", status=202, summary="Go back to the data of a moment")
+    async def rewind(app: str, name: str, body: bodies.Rewind, author: Author) -> Json:
+        return backups.rewind(app, name, body.at, author=author).as_dict()
+
+    @routes.get("/apps/{app}/resources/{name}/log", summary="How far its log is kept with its backups")
+    async def log(app: str, name: str) -> Json:
+        return await backups.log(app, name)
+
 
 def _branching(routes: Endpoints, branches: Branches) -> None:
     @routes.get("/apps/{app}/branches", summary="Copies of resources that are open for tests")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import time
 from datetime import datetime
 from typing import Any
 
+from aiculturekit.control import times
 from aiculturekit.control.operations import Operation, Operations
 from aiculturekit.control.snapshots import release_of, telling
 from aiculturekit.deploy.changes import Emit
@@ -21,6 +23,8 @@ from aiculturekit.targets.local import backups as kept
 log = logging.getLogger(__name__)
 _LOOK = 20.0
 """Seconds between two looks at what is due; a backup is as late as this at most."""
+_CARRY = 5.0
+"""Seconds between two looks at what a log has left."""
 _AGAIN = 900.0
 """Seconds until one that failed is tried again, where it is not due earlier anyway."""
 
@@ -30,7 +34,7 @@ class Backups:
 
     def __init__(self, *, database: Database, target: Local, store: kept.Backups, operations: Operations) -> None:
         self._database, self._target, self._store, self._operations = database, target, store, operations
-        self._tried: dict[tuple[str, str], float] = {}
+        self._tried: dict[tuple[str, str, str | None], float] = {}
 
     async def listed(self, app: str, name: str) -> list[dict[str, Any]]:
         """Newest first, without what was counted in them. Raises NotFound."""
@@ -70,6 +74,44 @@ class Backups:
 
         return self._operations.start(app, verb="restore", author=author, work=work)
 
+    def rewind(self, app: str, name: str, at: str, *, author: str) -> Operation:
+        """The data becomes what it was at a moment (ISO 8601 with its zone); what is there now becomes a snapshot. Raises Mistake, Busy."""
+        moment = times.seconds(at)
+        self._operations.refuse_held(app)
+
+        async def work(emit: Emit) -> int | None:
+            release = await self._database.run(release_of, app)
+            tell, documents = telling(emit), self._target.in_force(app)
+            aside = await self._store.rewind(app, name, moment, documents=documents, release=release or 0, tell=tell)
+            tell(app, say("what was there before is the snapshot {name}", name=aside.name))
+            return release
+
+        return self._operations.start(app, verb="restore", author=author, work=work)
+
+    async def log(self, app: str, name: str) -> dict[str, Any]:
+        """How far the resource's log is kept; nothing for one that has none."""
+        state = self._store.shipments.state(app, name)
+        if state is None:
+            return {}
+        return dataclasses.asdict(state) | {"shipped_at": times.iso(state.shipped_at)}
+
+    async def carry(self) -> None:
+        """For ever: what servers leave of their logs goes to where their backups are."""
+        while True:
+            await asyncio.sleep(_CARRY)
+            for app in self._target.apps():
+                for document in self._target.in_force(app):
+                    if document.kind == "resource" and document.body.get("backup"):
+                        await self._carry(app, document)
+
+    async def _carry(self, app: str, document: Document) -> None:
+        try:
+            await self._store.shipments.ship(app, document)
+        except (AicError, OSError):
+            pass  # said where it is known whether it is news
+        except Exception:
+            log.exception("log of %s/%s", app, document.name)
+
     async def watch(self) -> None:
         """For ever: what is due is made. One that fails is tried again soon."""
         while True:
@@ -82,8 +124,9 @@ class Backups:
     async def _tend(self, app: str, document: Document) -> None:
         """Nothing that is wrong with one place may end the schedule of the others."""
         try:
-            if await self._is_due(app, document):
-                self._tried[app, document.name] = time.time()
+            trail = await self._store.log(app, document)
+            if await self._is_due(app, document, trail):
+                self._tried[app, document.name, trail] = time.time()
                 operation = self.make(app, document.name, author="platform")
                 async for _ in operation.follow():
                     pass
@@ -92,10 +135,13 @@ class Backups:
         except Exception:
             log.exception("backup of %s/%s", app, document.name)
 
-    async def _is_due(self, app: str, document: Document) -> bool:
+    async def _is_due(self, app: str, document: Document, trail: str | None) -> bool:
+        """A log is worth nothing before there is a backup that can follow it."""
         every: float = document.body["backup"]["every"]
-        if time.time() - self._tried.get((app, document.name), 0.0) < min(every, _AGAIN):
+        if time.time() - self._tried.get((app, document.name, trail), 0.0) < min(every, _AGAIN):
             return False
         found = await self._store.listed(app, document.name, documents=self._target.in_force(app))
+        if trail and all((about.get("log") or {}).get("name") != trail for about in found):
+            return True
         newest = max((datetime.fromisoformat(about["created_at"]).timestamp() for about in found), default=0.0)
         return time.time() - newest >= every

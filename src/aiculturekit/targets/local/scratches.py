@@ -17,6 +17,8 @@ from aiculturekit.errors import Failed
 from aiculturekit.language import say
 from aiculturekit.resources.servers import Ground, Launch, Server
 
+LOG = "scratch.log"
+"""What the server says, in the folder of its data."""
 _LOOK = 0.02
 
 
@@ -34,7 +36,7 @@ async def running(server: Server, ground: Ground, *, node: str) -> AsyncIterator
         host.NODE: node,
         host.TOKEN: f"scratch-{secrets.token_hex(4)}",
     }
-    log = ground.folder / "scratch.log"
+    log = ground.folder / LOG
     directory = launch.directory or ground.folder
     pid = host.spawn(["/bin/sh", "-c", launch.command], log=log, environment=environment, directory=directory)
     ending = asyncio.ensure_future(host.ended(pid))

@@ -14,6 +14,7 @@ from pathlib import Path
 from aiculturekit.errors import Failed, Refused
 from aiculturekit.language import say
 from aiculturekit.resources import copies, processes, programs
+from aiculturekit.resources.backends.postgres import trails
 from aiculturekit.resources.backends.postgres.scripts import VIEWER
 from aiculturekit.resources.servers import Ground
 
@@ -60,7 +61,10 @@ def ensure(ground: Ground, *, version: str, package: str) -> None:
         _forget_the_dead(ground)
     else:
         _initialise(ground, package)
+    trails.ensure(ground)
     _configure(ground)
+    if "rewind" in ground.body:
+        processes.write(cluster / "recovery.signal", "", uid=ground.uid)
 
 
 def _require_version(ground: Ground, version: str) -> None:
@@ -185,7 +189,12 @@ def flush(ground: Ground) -> str:
 
 def _configure(ground: Ground) -> None:
     cluster = folder(ground)
-    settings = _SETTINGS | {"unix_socket_directories": f"'{ground.sockets}'"} | (_SCRATCH if ground.is_scratch else {})
+    settings = {
+        **_SETTINGS,
+        "unix_socket_directories": f"'{ground.sockets}'",
+        **(_SCRATCH if ground.is_scratch else {}),
+        **trails.settings(ground),
+    }
     lines = "".join(f"{name} = {value}\n" for name, value in settings.items())
     processes.write(cluster / "aic.conf", lines, uid=ground.uid)
     processes.write(cluster / "pg_hba.conf", _ADMISSION, uid=ground.uid)

@@ -23,6 +23,8 @@ TABLES = """
     WHERE schemaname NOT IN ('pg_catalog', 'information_schema') ORDER BY 1
 """
 """A query for all tables, as identifiers."""
+ARCHIVED = "SELECT last_archived_wal FROM pg_stat_archiver WHERE length(last_archived_wal) = 24;"
+"""A query for the last part of the log that the server has handed over."""
 VIEWER = "aic_viewer"
 """The login of whoever looks into a database: it reads, and comes through the socket only, since it has no password."""
 USUAL_EXTENSIONS = ("pg_stat_statements",)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from aiculturekit import threads
-from aiculturekit.errors import Mistake
+from aiculturekit.errors import Failed, Mistake
 from aiculturekit.language import say
 from aiculturekit.locator import Locator
 from aiculturekit.resources import copies, processes, programs
-from aiculturekit.resources.backends.postgres import clusters, scripts
+from aiculturekit.resources.backends.postgres import clusters, scripts, trails
 from aiculturekit.resources.backends.postgres.sessions import MAINTENANCE, door, sql
 from aiculturekit.resources.servers import Credential, Ground, Launch
 from aiculturekit.resources.tools import Tool
@@ -22,6 +26,9 @@ VERSIONS: Mapping[str, str] = {"18": "18.6.3"}
 _DATABASE = re.compile(r"[a-z_][a-z0-9_-]{0,62}")
 _TAKEN = (MAINTENANCE, "template0", "template1")
 """Databases that every server has for itself."""
+_START, _REWIND = 60.0, 6 * 3600.0
+"""Seconds until a server must have come up; one that follows a log first has as much to do as was written."""
+_HAND_OVER = 60.0
 
 
 class Postgres:
@@ -44,6 +51,7 @@ class Postgres:
                     ground.programs / "pg_isready", "-q", "-h", ground.sockets, "-p", "$PORT", *owner
                 ),
             },
+            startup=_REWIND if "rewind" in ground.body else _START,
         )
 
     async def settle(self, ground: Ground, credentials: Sequence[Credential]) -> None:
@@ -74,6 +82,36 @@ class Postgres:
                 table, rows, total = line.rsplit("|", 2)
                 found[f"{database}: {table}"] = [int(rows), total]
         return found
+
+    def spool(self, ground: Ground) -> Path | None:
+        return trails.spool(ground)
+
+    async def hand_over(self, ground: Ground) -> None:
+        """A commit of ours comes last: recovery to a moment ends at the first one after it."""
+        script = "SELECT pg_current_xact_id();\nSELECT pg_walfile_name(pg_switch_wal());\n"
+        part = (await sql(ground, MAINTENANCE, script)).split()[-1]
+        deadline = time.monotonic() + _HAND_OVER
+        while (found := (await sql(ground, MAINTENANCE, scripts.ARCHIVED)).strip()) < part:
+            if time.monotonic() > deadline:
+                raise Failed(
+                    say("{name} does not get rid of its log: {part} is not in the spool", name=ground.name, part=part),
+                    hint=say("its log says why (`aic logs`); the last part there is {found}", found=found or "-"),
+                )
+            await asyncio.sleep(0.1)
+
+    def first(self, copy: Path) -> str | None:
+        return trails.first(copy / "cluster")
+
+    def following(self, parts: Collection[str], *, first: str) -> list[str]:
+        return trails.following(parts, first=first)
+
+    def missing(self, parts: Collection[str], *, first: str) -> list[str]:
+        return trails.missing(parts, first=first)
+
+    def rewinding(self, ground: Ground, *, at: float) -> tuple[Ground, Path]:
+        moment = datetime.fromtimestamp(at, UTC).isoformat(sep=" ")
+        rewound = dataclasses.replace(ground, body=trails.rewinding(ground.body, at=moment))
+        return rewound, ground.folder / trails.FETCHED
 
     def url(self, ground: Ground, credential: Credential, *, host: str, port: int) -> str:
         return _url(scripts.databases(ground.name, ground.body)[0], credential, host=host, port=port)
