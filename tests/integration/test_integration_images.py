@@ -17,12 +17,14 @@ from typing import Any
 
 import pytest
 
+from aiculturekit import installers
 from aiculturekit.control import recipes
-from aiculturekit.errors import Refused, Unreachable
+from aiculturekit.errors import BuildFailed, Refused, Unreachable
 from aiculturekit.images import bills, builds, descriptors, indexes, layouts, provenances, registries
 from aiculturekit.images.blobs import Store
 from aiculturekit.images.builds import Built, Recipe
 from aiculturekit.images.descriptors import INDEX, MANIFEST
+from aiculturekit.images.tars import Layer
 from aiculturekit.spec import load
 from tests.images import bases
 from tests.servers import distributions as servers
@@ -342,3 +344,95 @@ def test_the_command_writes_what_skopeo_reads(tmp_path: Path, python: str) -> No
     assert "shop-tidy" in aic("-o", str(tmp_path / "shop.tar"), "--workload", "tidy")
     seen = _skopeo("inspect", f"docker-archive:{tmp_path / 'shop.tar'}:shop-tidy:latest")
     assert seen["Env"] == _skopeo("inspect", f"oci:{tmp_path / 'out'}:shop-tidy")["Env"]
+
+
+def _project(folder: Path) -> Path:
+    """A project with a dependency, a script, and code that only its wheel puts where it is found."""
+    (folder / "src" / "greeter").mkdir(parents=True)
+    (folder / "src" / "greeter" / "__init__.py").write_text(
+        "import h11\n\n\ndef main():\n    print('hello', bool(h11.__version__))\n"
+    )
+    (folder / "pyproject.toml").write_text(
+        '[project]\nname = "greeter"\nversion = "1.0"\ndependencies = ["h11"]\n[project.scripts]\ngreet = "greeter:main"\n'
+        '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
+    )
+    return folder
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not sys.platform.startswith("linux"), reason="a root of its own needs root on Linux"
+)
+@pytest.mark.parametrize("is_locked", [False, True])
+async def test_a_project_is_installed_with_its_scripts_and_the_same_everywhere(
+    tmp_path: Path, python: str, is_locked: bool
+) -> None:
+    code = _project(tmp_path / "project")
+    if is_locked:
+        subprocess.run([str(installers.uv()), "lock", "--quiet", "--project", str(code)], check=True, timeout=120)
+    before = sorted(path.name for path in code.iterdir())
+    wanted = Recipe(name="greeter", directory=code, run="greet", base=python)
+    one = await builds.build(wanted, store=tmp_path / "one")
+    assert sorted(path.name for path in code.iterdir()) == before, "nothing is left beside the code"
+    elsewhere = shutil.copytree(code, tmp_path / "elsewhere")
+    two = await builds.build(dataclasses.replace(wanted, directory=elsewhere), store=tmp_path / "two")
+    assert one.digest == two.digest and [layer.title for layer in one.layers] == [
+        "base",
+        "dependencies",
+        "project",
+        "code",
+    ]
+    layouts.write(tmp_path / "out", {"web": one.manifest}, store=Store(tmp_path / "one"))
+    root, about = _unpacked(tmp_path / "out", tmp_path / "root")
+    variables = dict(text.split("=", 1) for text in about["Env"])
+    done = subprocess.run(
+        [*_entered(root, about), *about["Cmd"]], env=variables, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.stdout, done.returncode) == ("hello True\n", 0), done.stderr
+    asked = "import importlib.metadata as m; print(all(f.locate().exists() for f in m.files('greeter')), m.version('h11') != '')"
+    done = subprocess.run(
+        [*_entered(root, about), "python", "-c", asked],
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout == "True True\n", done.stderr
+
+
+async def test_another_processor_gets_its_own_wheels_and_packages(tmp_path: Path) -> None:
+    """Made here for a machine that this is not: nothing of it runs."""
+    base = bases.layout(tmp_path / "base", architecture="arm64")
+    python, node = tmp_path / "python", tmp_path / "node"
+    python.mkdir()
+    (python / "requirements.txt").write_text("httptools\n")
+    built = await builds.build(
+        Recipe(name="web", directory=python, run="python x.py", base=base, platform="linux/arm64"), store=tmp_path / "s"
+    )
+    names = _names(built.layers[1], tmp_path / "s")
+    native = [name for name in names if name.endswith(".so")]
+    assert native and all("aarch64" in name for name in native)
+    if shutil.which("npm"):
+        node.mkdir()
+        (node / "package.json").write_text('{"name": "n", "version": "1.0.0", "dependencies": {"esbuild": "0.25.0"}}')
+        built = await builds.build(
+            Recipe(name="n", directory=node, run="node x.js", base=base, platform="linux/arm64"), store=tmp_path / "s"
+        )
+        names = _names(built.layers[1], tmp_path / "s")
+        assert "app/node_modules/@esbuild/linux-arm64/bin/esbuild" in names and "app/node_modules/.bin/esbuild" in names
+        assert [path.name for path in node.iterdir()] == ["package.json"]
+
+
+def _names(layer: Layer, store: Path) -> list[str]:
+    with tarfile.open(Store(store).path(layer.descriptor.digest)) as tar:
+        return tar.getnames()
+
+
+async def test_what_has_no_wheel_is_refused_with_the_installers_words(tmp_path: Path, python: str) -> None:
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "requirements.txt").write_text("h11==999\n")
+    with pytest.raises(BuildFailed) as caught:
+        await builds.build(
+            Recipe(name="web", directory=tmp_path / "code", run="python x.py", base=python), store=tmp_path / "s"
+        )
+    assert any("h11" in line for line in caught.value.tail) and "check the names" in caught.value.hint

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,7 +18,7 @@ from aiculturekit.images import descriptors
 from aiculturekit.images.descriptors import Descriptor
 from aiculturekit.language import say
 
-_CHUNK = 1 << 20
+_CHUNK, _DAY = 1 << 20, 86_400
 
 
 class Store:
@@ -94,6 +95,13 @@ class Store:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def tidy(self) -> None:
+        """Remove what somebody left who was killed: scratch folders that are older than a day."""
+        for left in self._folder.glob(".new-*"):
+            with contextlib.suppress(OSError):
+                if left.stat().st_mtime < time.time() - _DAY:
+                    shutil.rmtree(left, ignore_errors=True)
 
     def note(self, kind: str, name: str) -> dict[str, Any] | None:
         """What was noted under this name; None where there is nothing, or nothing whole."""

@@ -119,6 +119,7 @@ async def build(
         key = descriptors.key(__version__, recipe.asked(), base.digest, files, epoch)
         if (known := await threads.run(_known, key, recipe, room)) is not None:
             return known
+        await threads.run(room.tidy)
         made = await dependencies.layers(
             recipe.directory, code, base=base, platform=recipe.platform, store=room, progress=progress
         )

@@ -31,14 +31,23 @@ def entries(directory: Path, *, under: str) -> list[Entry]:
 def digest(directory: Path) -> str:
     """64 hex digits for names, contents, links and the right to run. Blocks."""
     total = hashlib.sha256()
-    for entry in entries(directory, under="app"):
-        data = entry.data
-        content = data.read_bytes() if isinstance(data, Path) else str(data).encode()
-        total.update(
-            f"{entry.name}\0{entry.kind}\0{entry.is_executable}\0{len(content)}\0".encode("utf-8", "surrogateescape")
-        )
-        total.update(content)
+    for path in sorted(paths(directory)):
+        name = path.relative_to(directory).as_posix().encode("utf-8", "surrogateescape")
+        is_link = path.is_symlink()
+        content = hashlib.sha256(str(path.readlink()).encode("utf-8", "surrogateescape")) if is_link else _hashed(path)
+        kind = b"link" if is_link else b"program" if _is_executable(path) else b"file"
+        total.update(b"\0".join([name, kind, content.digest()]))
     return total.hexdigest()
+
+
+def _hashed(path: Path) -> hashlib._Hash:
+    """Without holding it in memory: a model or a film may be part of the code."""
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256")
+
+
+def _is_executable(path: Path) -> bool:
+    return bool(path.stat().st_mode & 0o100)
 
 
 def paths(directory: Path) -> Iterator[Path]:
@@ -79,11 +88,11 @@ def _entry(directory: Path, path: Path, under: str) -> Entry:
     name = f"{under}/{path.relative_to(directory).as_posix()}"
     if path.is_symlink():
         return Entry(name, "link", str(path.readlink()))
-    return Entry(name, "file", path, bool(path.stat().st_mode & 0o100), _mtime(path))
+    return Entry(name, "file", path, _is_executable(path), _mtime(path))
 
 
 def _mtime(path: Path) -> int:
     """A moment that the content decides. One and the same for all would make web servers, which form an ETag of size and time, answer
     "not modified" for a file that did change; the real one differs with every clone."""
-    value = int.from_bytes(hashlib.sha256(path.read_bytes()).digest()[:4], "big")
+    value = int.from_bytes(_hashed(path).digest()[:4], "big")
     return EPOCH + value % _YEARS
