@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 
-from aiculturekit.control import manifests
+from aiculturekit.control import manifests, trees
 from aiculturekit.control.manifests import Form
 from aiculturekit.targets.kubernetes.exports.texts import table
+from tests.images import bases
 from tests.integration.test_integration_renderings import built
-from tests.servers import tools
+from tests.servers import registries, tools
+from tests.servers.needs import need
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 FILE = """\
@@ -92,3 +96,34 @@ def test_a_value_that_is_changed_changes_the_object(file: Path) -> None:
     objects = said(tools.helm(), "template", "shop", folder, "-f", own)
     assert objects["apps", "Deployment", ".", "web-v1"]["spec"]["replicas"] == 5
     assert objects["apps", "Deployment", ".", "orders-v1"]["spec"]["replicas"] == 2
+
+
+def test_a_tree_for_what_watches_it_names_images_that_are_there(tmp_path: Path) -> None:
+    need(registries.obstacle() or bases.missing() or None)
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web" / "app.py").write_text("print('hello')\n")
+    base = bases.layout(tmp_path / "base")
+    file = tmp_path / "aic.yaml"
+    with registries.running() as registry:
+        target = f"kubernetes://prod/shop?registry={registry.address}/team"
+        text = f"app: shop\nservices:\n  web: {{source: web, run: python app.py, base: '{base}'}}\nresources:\n  db: {{type: postgres}}\n"
+        file.write_text(f"{text}environments:\n  prod: {{target: '{target}'}}\n")
+
+        def written() -> dict[str, str]:
+            work = trees.rendered(file, environment="prod", store=tmp_path / "store", progress=lambda _: None)
+            app, texts = asyncio.run(work)
+            assert app == "shop"
+            return texts
+
+        texts = written()
+        assert written() == texts, "nothing changed"
+        for name, text in texts.items():
+            (tmp_path / "tree").mkdir(exist_ok=True)
+            (tmp_path / "tree" / name).write_text(text)
+        objects = said(tools.kubectl(), "kustomize", tmp_path / "tree")
+        image = objects["apps", "Deployment", ".", "web-v1"]["spec"]["template"]["spec"]["containers"][0]["image"]
+        name, _, digest = image.removeprefix(f"{registry.address}/").partition("@")
+        headers = {"accept": "application/vnd.oci.image.manifest.v1+json"}
+        url = f"http://{registry.address}/v2/{name}/manifests/{digest}"
+        assert httpx.get(url, headers=headers, timeout=10, trust_env=False).status_code == 200
+    assert "secrets.sh" in texts and not any("kind: Secret\n" in text for text in texts.values())

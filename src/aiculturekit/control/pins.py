@@ -11,6 +11,7 @@ from aiculturekit.control import images
 from aiculturekit.control.images import Image, Order
 from aiculturekit.deploy.changes import Emit
 from aiculturekit.images import references
+from aiculturekit.plan import images as plan
 from aiculturekit.plan.documents import Document
 from aiculturekit.spec.models import Application
 from aiculturekit.targets.kubernetes.places import Cluster
@@ -38,7 +39,7 @@ async def pinned(
         progress=lambda line: emit("progress", _told(line)),
     )
     found = {image.recipe.document: _reference(image, cluster) for image in made}
-    return tuple(_pinned(document, found) for document in documents)
+    return plan.pinned(documents, found)
 
 
 def _told(line: str) -> Mapping[str, str]:
@@ -52,16 +53,3 @@ def _reference(image: Image, cluster: Cluster) -> str:
         return image.reference
     place = references.parse(f"{cluster.registry}/{image.recipe.name}")
     return str(dataclasses.replace(place, digest=image.top.digest))
-
-
-def _pinned(document: Document, found: Mapping[tuple[str, str], str]) -> Document:
-    """Such an image knows its command. A migration is its service's code, of the first version that has an image, with a command of
-    its own."""
-    if document.kind not in RUNNING or "image" in document.body:
-        return document
-    key = document.key
-    if document.kind == "migration":
-        own = [one for one in found if one[0] == "workload" and one[1].partition("/")[0] == document.name]
-        key = min(own, default=key)
-    body = {key: value for key, value in document.body.items() if key != "run" or document.kind == "migration"}
-    return Document(document.kind, document.name, {**body, "image": found[key]})

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from aiculturekit.cli import choices, daemons, following, outputs, placements
+from aiculturekit.cli import choices, daemons, following, outputs, placements, trees
 from aiculturekit.cli.clients import Answered, Client
 from aiculturekit.cli.options import AppArgument, Environment, Json, Reason, To
 from aiculturekit.errors import Unreachable, UsageError
@@ -80,12 +80,22 @@ def deploy(
         bool,
         typer.Option("--force-conflicts", help=say("With --to: take over what others manage of the objects there.")),
     ] = False,
+    gitops: Annotated[
+        Path | None,
+        typer.Option(
+            "--gitops",
+            metavar="DIR",
+            help=say("With --to: write the objects into a Git tree that Argo CD or Flux watch, and ask no cluster."),
+        ),
+    ] = None,
     reason: Reason = "",
     as_json: Json = False,
 ) -> None:
     if abort or follow:
         _on_running(abort, follow, reason=reason, as_json=as_json)
         return
+    if gitops and not to:
+        raise UsageError(say("--gitops needs an environment"), hint=say("say which: --to ENVIRONMENT"))
     if to:
         if blue_green or canary:
             raise UsageError(
@@ -94,6 +104,9 @@ def deploy(
                     "run two versions side by side (`versions:`), and shift: `aic traffic --app APP@ENV SERVICE v2=10%`"
                 ),
             )
+        if gitops:
+            trees.write(choices.file(path), environment=to, folder=gitops, as_json=as_json)
+            return
         placements.deploy(path, to=to, reason=reason, force_conflicts=force_conflicts, detach=detach, as_json=as_json)
         return
     if blue_green == (canary is not None):

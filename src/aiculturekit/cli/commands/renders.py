@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-from aiculturekit.cli import choices, outputs
+from aiculturekit.cli import choices, outputs, trees
 from aiculturekit.cli.commands import containers
 from aiculturekit.cli.options import Environment, Json
-from aiculturekit.errors import HostTrouble, UsageError
+from aiculturekit.errors import UsageError
 from aiculturekit.language import say
 
 HELP = {
@@ -23,7 +23,6 @@ HELP = {
 SECRETS = "secrets.sh"
 INSTALLATION = "installation"
 """The folder of what is no object of the cluster, but a part of the mesh's own installation."""
-_MARK = "# Made by `aic render`; what is changed here is lost the next time.\n"
 
 
 def commands() -> list[Any]:
@@ -160,7 +159,7 @@ def exported(file: Path, *, form: str, tag: str, output: Path | None, as_json: b
         raise UsageError(say("{form} is several files", form=form), hint=say("name a directory: -o DIRECTORY"))
     texts = manifests.exported(file, form="helm" if form == "helm" else "kustomize", wish=manifests.Wish(tag=tag))
     folder = output.expanduser().absolute()
-    files = _fill(folder, texts)
+    files = trees.fill(folder, texts)
     if as_json:
         outputs.print_json([str(one) for one in files])
         return
@@ -177,28 +176,6 @@ def _next(form: str, output: Path, texts: Mapping[str, str]) -> str:
     return say("next: kubectl apply -k {folder}", folder=output / overlay)
 
 
-def _fill(folder: Path, texts: Mapping[str, str]) -> list[Path]:
-    """The files, each with a mark; those of an earlier time that are none of them go."""
-    files = {folder / name: text for name, text in texts.items()}
-    try:
-        for left in folder.rglob("*.yaml"):
-            if left not in files and left.read_text("utf-8", "replace").startswith(_MARK):
-                left.unlink()
-        for file, text in files.items():
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text if file.suffix == ".sh" else _MARK + text, "utf-8")
-    except OSError as error:
-        raise _unwritable(folder, error) from error
-    return list(files)
-
-
-def _unwritable(folder: Path, error: OSError) -> HostTrouble:
-    return HostTrouble(
-        say("{folder} can't be written: {error}", folder=folder, error=error.strerror or str(error)),
-        hint=say("name another directory: -o DIRECTORY"),
-    )
-
-
 def _write(folder: Path, documents: Sequence[dict[str, Any]]) -> list[Path]:
     """A file for each object, numbered in the order in which they can be applied. Those of an earlier time that are none of them go. What
     kubectl cannot apply stands in a folder of its own."""
@@ -206,13 +183,13 @@ def _write(folder: Path, documents: Sequence[dict[str, Any]]) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for left in (*folder.glob("*.yaml"), *(folder / INSTALLATION).glob("*.yaml")):
-            if left not in files and left.read_text("utf-8", "replace").startswith(_MARK):
+            if left not in files and left.read_text("utf-8", "replace").startswith(trees.MARK):
                 left.unlink()
         for file, document in files.items():
             file.parent.mkdir(exist_ok=True)
-            file.write_text(_MARK + _text(document), "utf-8")
+            file.write_text(trees.MARK + _text(document), "utf-8")
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise trees.unwritable(folder, error) from error
     return list(files)
 
 

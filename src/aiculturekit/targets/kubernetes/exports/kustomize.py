@@ -32,6 +32,13 @@ def files(environments: Mapping[str, Sequence[Manifest]]) -> dict[str, str]:
     return found
 
 
+def folder(manifests: Sequence[Manifest]) -> dict[str, str]:
+    """One environment alone: its objects, and the list of them."""
+    objects = table(manifests)
+    listed = {file_name(place): text(one) for place, one in objects.items()}
+    return listed | {"kustomization.yaml": text(_API | {"resources": list(listed)})}
+
+
 def _patch(base: Manifest, wanted: Manifest) -> dict[str, Any]:
     metadata = base["metadata"]
     target = {
