@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from aiculturekit import threads
-from aiculturekit.errors import BuildFailed, Failed, Mistake, Refused, Unreachable
+from aiculturekit.errors import Again, BuildFailed, Failed, Mistake, Refused
 from aiculturekit.images import descriptors, facts, layouts, pulls, references
 from aiculturekit.images.blobs import Store
 from aiculturekit.images.descriptors import GZIP, INDEX, LAYER, Descriptor
@@ -88,7 +88,7 @@ async def _fetched(
     for place in before:
         try:
             return await pulls.pull(place, platform=platform, store=store)
-        except (Failed, Refused, Unreachable) as error:  # a mirror is a help, not a condition
+        except (Again, Failed, Refused) as error:  # a mirror is a help, not a condition
             progress(
                 say("the mirror {registry} does not have it: {error}", registry=place.registry, error=error.message)
             )

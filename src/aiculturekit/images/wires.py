@@ -221,7 +221,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
 
 def _said(answer: http.client.HTTPResponse) -> str:
-    """The registry's own words, shortened: they come from outside."""
+    """The registry's own words, shortened and without what moves a cursor: they come from outside."""
     with answer:
         raw = answer.read(_LARGEST).decode("utf-8", "replace")
     try:
@@ -229,7 +229,7 @@ def _said(answer: http.client.HTTPResponse) -> str:
         text = f"{first.get('code', '')} {first.get('message', '')}"
     except (ValueError, KeyError, IndexError, TypeError, AttributeError):
         text = raw
-    return " ".join(text.split())[:200]
+    return "".join(letter for letter in " ".join(text.split()) if letter.isprintable())[:200]
 
 
 def _pause(headers: Message, attempt: int) -> float:
