@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 
 from aiculturekit.spec.models import Application, Service
 
@@ -38,14 +39,30 @@ def _asked(name: str, service: Service) -> list[Grant]:
     return [Grant(INGRESS, "services", target, "call", f"services.{name}.access.check")] if target else []
 
 
-def callers(application: Application, *, service: str) -> tuple[str, ...]:
+@dataclasses.dataclass(frozen=True, slots=True)
+class Table:
+    """An application's grants by what they are for: kind and name -> those of it, in the file's order."""
+
+    application: Application
+    grants: Mapping[tuple[str, str], Sequence[Grant]] = dataclasses.field(hash=False)
+
+
+def table(application: Application) -> Table:
+    """Made once and asked often: a thousand services have thousands of grants."""
+    found: dict[tuple[str, str], list[Grant]] = {}
+    for grant in grants(application):
+        found.setdefault((grant.kind, grant.target), []).append(grant)
+    return Table(application, found)
+
+
+def callers(given: Table, *, service: str) -> tuple[str, ...]:
     """The workloads (and INGRESS) that may call the service, sorted."""
-    return tuple(sorted({g.source for g in grants(application) if g.kind == "services" and g.target == service}))
+    return tuple(sorted({grant.source for grant in given.grants.get(("services", service), ())}))
 
 
-def users(application: Application, *, resource: str) -> list[list[str]]:
+def users(given: Table, *, resource: str) -> list[list[str]]:
     """[workload, verb] of everybody who needs the resource, sorted; a service's migration is somebody of its own."""
-    mine = [g for g in grants(application) if (g.kind, g.target) == ("resources", resource)]
+    application, mine = given.application, given.grants.get(("resources", resource), ())
     found = {(g.source, g.verb) for g in mine}
     found |= {
         (migrating(g.source), "admin")
@@ -60,13 +77,14 @@ def migrating(service: str) -> str:
     return f"{service}.migrate"
 
 
-def operations(application: Application, *, service: str) -> dict[str, list[list[str]]]:
+def operations(given: Table, *, service: str) -> dict[str, list[list[str]]]:
     """Caller -> all that it may do with the service, [method, path] each, for callers that may not do everything."""
-    workloads = {**application.services, **application.jobs}
+    workloads = {**given.application.services, **given.application.jobs}
     found = {
         caller: [list(operation) for operation in need.operations]
-        for caller, workload in workloads.items()
-        for need in workload.needs
+        for caller in callers(given, service=service)
+        if caller in workloads
+        for need in workloads[caller].needs
         if (need.kind, need.name) == ("services", service) and need.operations
     }
     return dict(sorted(found.items()))

@@ -11,6 +11,7 @@ from typing import Any
 
 from aiculturekit.plan import permissions
 from aiculturekit.plan.documents import Document
+from aiculturekit.plan.permissions import Table
 from aiculturekit.spec.access import Access
 from aiculturekit.spec.models import Application, Health, Job, Need, Resource, Service, Version
 
@@ -26,14 +27,11 @@ def documents(
     """All documents of the application. `sources` maps a directory (as text) to the digest of the code in it, `files` each of
     `named_files` to its text."""
     protected = {str(ref) for ref in application.protect}
+    granted = permissions.table(application)
     return (
         *(_resource(name, resource, protected) for name, resource in application.resources.items()),
-        *(
-            _server(application, name, resource)
-            for name, resource in application.resources.items()
-            if is_played(resource)
-        ),
-        *(_access(application, name, service, files) for name, service in application.services.items()),
+        *(_server(granted, name, resource) for name, resource in application.resources.items() if is_played(resource)),
+        *(_access(granted, name, service, files) for name, service in application.services.items()),
         *(_migration(name, service, sources) for name, service in application.services.items() if service.prepares),
         *(
             _told(document, application)
@@ -56,14 +54,14 @@ def is_played(resource: Resource) -> bool:
     return resource.type not in FILES and resource.url is None
 
 
-def _server(application: Application, name: str, resource: Resource) -> Document:
+def _server(granted: Table, name: str, resource: Resource) -> Document:
     """The process beside the data: what it must be restarted for, and who may use it."""
     body = resource.model_dump(mode="json", exclude_none=True, exclude={"backup", "url", "health"})
     if resource.run:
-        body |= {"directory": str(application.directory), "probe": _probe(resource.health)}
+        body |= {"directory": str(granted.application.directory), "probe": _probe(resource.health)}
     if resource.backup and resource.type in _WITH_A_LOG:
         body |= {"archive": True}
-    return Document("server", name, body | {"users": permissions.users(application, resource=name)})
+    return Document("server", name, body | {"users": permissions.users(granted, resource=name)})
 
 
 def named_files(application: Application) -> dict[str, Path]:
@@ -74,11 +72,11 @@ def named_files(application: Application) -> dict[str, Path]:
     return {name: application.directory / name for name in named}
 
 
-def _access(application: Application, name: str, service: Service, files: Mapping[str, str]) -> Document:
+def _access(granted: Table, name: str, service: Service, files: Mapping[str, str]) -> Document:
     body = {
-        "callers": list(permissions.callers(application, service=name)),
+        "callers": list(permissions.callers(granted, service=name)),
         "versions": list(service.versions),
-        "operations": permissions.operations(application, service=name),
+        "operations": permissions.operations(granted, service=name),
         "access": _record(service.access, files),
         "protocol": service.protocol,
     }

@@ -20,6 +20,8 @@ from aiculturekit.resources.kinds import KINDS
 from aiculturekit.resources.outputs import standing
 
 _ALONE = Realm()
+Asked = list[tuple[str, list[tuple[str, str]]]]
+"""(caller, what it wants to do), of one service."""
 Applications = Mapping[str, Sequence[Document]]
 """application -> its documents in force; the order of the applications decides who serves a path on the bare host."""
 
@@ -225,20 +227,24 @@ def _egress(app: str, caller: str, url: str) -> Egress:
 def _services(app: str, documents: Sequence[Document], ports: Mapping[str, int]) -> Iterator[Service]:
     accesses, routes = _of_kind(documents, "access"), _of_kind(documents, "route")
     servers = _of_kind(documents, "server")
-    needed_by = _callers(documents)
+    needed_by: dict[str, list[str]] = {}
+    for caller, needs in _callers(documents).items():
+        for need in needs:
+            needed_by.setdefault(need, []).append(caller)
+    asked = _asked(documents)
     versions: dict[str, list[str]] = {}
     for service, version in _versions(documents):
         versions.setdefault(service, []).append(version)
     for name, names in versions.items():
         access: Mapping[str, Any] = accesses[name].body if name in accesses else _CLOSED
-        callers = {*access["callers"], *(caller for caller, needs in needed_by.items() if name in needs)}
+        callers = {*access["callers"], *needed_by.get(name, ())}
         route = routes[name].body if name in routes else _unrouted(names)
         yield Service(
             app,
             name,
             versions=tuple(_version(app, name, version, route, ports) for version in names),
             callers=tuple(sorted(callers)),
-            operations=_operations(name, access, documents),
+            operations=_operations(name, access, asked),
             traffic=records.read(Traffic, route["traffic"]),
             access=records.read(Access, access["access"]),
             protocol=KINDS[servers[name].body["type"]].protocol if name in servers else access["protocol"],
@@ -251,20 +257,29 @@ def _unrouted(versions: Sequence[str]) -> dict[str, Any]:
 
 
 def _operations(
-    service: str, access: Mapping[str, Any], documents: Sequence[Document]
+    name: str, access: Mapping[str, Any], asked: Mapping[str, Asked]
 ) -> dict[str, tuple[tuple[str, str], ...]]:
     """Caller -> the only things it may do. As wide as any document in force: what some process still needs is not narrowed."""
     allowed: dict[str, set[tuple[str, str]]] = {
         caller: {(method, path) for method, path in listed} for caller, listed in access["operations"].items()
     }
+    for caller, operations in asked.get(name, ()):
+        if caller in allowed:
+            allowed[caller] |= set(operations)
+    return {caller: tuple(sorted(listed)) for caller, listed in sorted(allowed.items()) if ("", "") not in listed}
+
+
+def _asked(documents: Sequence[Document]) -> dict[str, Asked]:
+    """Service -> what the documents in force want to do with it."""
+    found: dict[str, Asked] = {}
     for document in documents:
         if document.kind in RUNNING:
             caller = document.name.partition("/")[0]
             for need in document.body["needs"]:
-                if (need["kind"], need["name"]) == ("services", service) and caller in allowed:
-                    listed = {(method, path) for method, path in need["operations"]} or {("", "")}
-                    allowed[caller] |= listed
-    return {caller: tuple(sorted(listed)) for caller, listed in sorted(allowed.items()) if ("", "") not in listed}
+                if need["kind"] == "services":
+                    listed = [(method, path) for method, path in need["operations"]] or [("", "")]
+                    found.setdefault(need["name"], []).append((caller, listed))
+    return found
 
 
 def _version(app: str, service: str, version: str, route: Mapping[str, Any], ports: Mapping[str, int]) -> Version:

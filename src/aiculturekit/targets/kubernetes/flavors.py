@@ -33,6 +33,12 @@ class Flavor:
     picks_user: bool = False
 
 
+_CCE_BALANCER = (
+    '{"type":"public","bandwidth_name":"cce-bandwidth","bandwidth_chargemode":"traffic","bandwidth_size":5,'
+    '"bandwidth_sharetype":"PER","eip_type":"5_bgp"}'
+)
+"""One is made where none is named: with a public address, billed by what goes through it."""
+
 _ROWS = (
     Flavor("generic", "Kubernetes", "https://kubernetes.io/docs/concepts/"),
     Flavor(
@@ -91,19 +97,18 @@ _ROWS = (
     Flavor(
         "cce",
         "Huawei Cloud CCE",
-        "https://support.huaweicloud.com/usermanual-cce/cce_10_0686.html",
+        "https://support.huaweicloud.com/eu/usermanual-cce/cce_10_0695.html",
         ingress_class="cce",
         storage_class="csi-disk",
-        ingress={"kubernetes.io/elb.class": "union", "kubernetes.io/elb.port": "80"},
-        balancer={"kubernetes.io/elb.class": "union"},
+        ingress={
+            "kubernetes.io/elb.class": "union",
+            "kubernetes.io/elb.port": "80",
+            "kubernetes.io/elb.autocreate": _CCE_BALANCER,
+        },
+        balancer={"kubernetes.io/elb.class": "union", "kubernetes.io/elb.autocreate": _CCE_BALANCER},
         gpu="accelerator",
     ),
-    Flavor(
-        "vke",
-        "Volcengine VKE",
-        "https://www.volcengine.com/docs/6460",
-        storage_class="ebs-essd",
-    ),
+    Flavor("vke", "Volcengine VKE", "https://www.volcengine.com/docs/6460"),
     Flavor(
         "oke",
         "Oracle OKE",
