@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from benchmarks import deploy, gateway, memory, mesh, resources, start, tables
+from benchmarks import deploy, gateway, memory, mesh, rendering, resources, start, tables
 
 ALL = {
     "start": start.run,
@@ -12,6 +12,7 @@ ALL = {
     "deploy": deploy.run,
     "mesh": mesh.run,
     "resources": resources.run,
+    "rendering": rendering.run,
 }
 
 

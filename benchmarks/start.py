@@ -13,7 +13,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
-from aiculturekit.engine import shells
+from aiculturekit import shells
 from benchmarks.products import SHOP, Product, product
 from benchmarks.tables import Row
 

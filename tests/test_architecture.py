@@ -189,3 +189,9 @@ def test_two_targets_are_never_the_same_code() -> None:
     ]
     for one, other in pairwise(blanked):
         assert len(one & other) / max(1, min(len(one), len(other))) <= 0.8
+
+
+def test_every_benchmark_can_be_loaded() -> None:
+    """None of them runs in CI: what they stand on may move under them."""
+    for file in sorted((SOURCE.parents[1] / "benchmarks").glob("[a-z]*.py")):
+        importlib.import_module(f"benchmarks.{file.stem}")
