@@ -160,6 +160,17 @@ async def test_a_manifest_that_is_not_what_its_digest_says_is_refused(tmp_path: 
         )
 
 
+def test_a_place_to_go_on_at_is_never_without_encryption() -> None:
+    line = wires.Registry("registry.example:5000", environ={})
+    assert line.encrypted("http://registry.example/v2/x?a=b") == "https://registry.example:5000/v2/x?a=b"
+    assert line.encrypted("https://other.example/x") == "https://other.example/x"
+    with pytest.raises(Failed, match=r"other\.example"):
+        line.encrypted("http://other.example/x")
+    assert wires.Registry("localhost", is_plain=True).encrypted("http://localhost/x") == "http://localhost/x"
+    usual = wires.Registry("registry.example", environ={})
+    assert usual._is_ours("https://registry.example:443/x") and not usual._is_ours("https://registry.example.net/x")
+
+
 def test_a_realm_without_encryption_gets_no_password() -> None:
     line = wires.Registry("registry.example", environ={})
     with pytest.raises(Failed, match="over http"):

@@ -15,7 +15,7 @@ _INTERPRETER = re.compile(
     r"(?:usr/local/bin|usr/bin|bin|opt/[^/]+(?:/[^/]+)?/bin)/(python3\.\d+|node|sh|bash|ash|dash)"
 )
 _LISTS = re.compile(
-    r"var/lib/dpkg/status|var/lib/dpkg/status\.d/[^/]+|lib/apk/db/installed|(?:usr/lib|etc)/os-release|"
+    r"var/lib/dpkg/status|var/lib/dpkg/status\.d/[^/]+|(?:usr/)?lib/apk/db/installed|(?:usr/lib|etc)/os-release|"
     r".*/(?:site|dist)-packages/[^/]+\.dist-info/METADATA"
 )
 _MUSL = re.compile(r"(?:usr/)?lib/ld-musl-[^/]+")
@@ -123,7 +123,7 @@ def _packages(texts: Mapping[str, str]) -> Iterator[Package]:
     for name, text in texts.items():
         if name.startswith("var/lib/dpkg/status"):
             yield from _debian(text)
-        elif name == "lib/apk/db/installed":
+        elif name.endswith("lib/apk/db/installed"):
             yield from _alpine(text)
         elif name.endswith("/METADATA"):
             yield python(text)

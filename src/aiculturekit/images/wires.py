@@ -74,8 +74,21 @@ class Registry:
             return answer.read(_LARGEST), answer.headers.get_content_type()
 
     def location(self, answer: http.client.HTTPResponse) -> str:
-        """Where the registry says to go on."""
-        return urljoin(answer.url or self._base, answer.headers.get("Location", ""))
+        """Where the registry says to go on. One behind a proxy may not know that it is spoken to over https; another place without
+        encryption is refused."""
+        said = urljoin(answer.url or self._base, answer.headers.get("Location", ""))
+        return self.encrypted(said)
+
+    def encrypted(self, url: str) -> str:
+        """Raises Failed."""
+        parts, own = urlsplit(url), urlsplit(self._base)
+        if own.scheme != "https" or parts.scheme == "https":
+            return url
+        if parts.hostname != own.hostname:
+            raise Failed(
+                say("{registry} leads to a place without encryption: {url}", registry=self.name, url=parts.netloc)
+            )
+        return parts._replace(scheme=own.scheme, netloc=own.netloc).geturl()
 
     def _once(
         self,
@@ -116,7 +129,7 @@ class Registry:
         return cast(http.client.HTTPResponse, self._opener.open(request, timeout=_TIMEOUT))
 
     def _is_ours(self, url: str) -> bool:
-        return urlsplit(url).netloc == urlsplit(self._base).netloc
+        return _place(url) == _place(self._base)
 
     def _token(self, challenge: str, scope: str) -> str:
         """What to put into Authorization, by the challenge's rules: RFC 7235 and distribution's token specification."""
@@ -197,6 +210,12 @@ class Registry:
         else:
             hint = say("check the name and the network; a mirror can be named: AIC_REGISTRY_MIRROR=HOST")
         return Unreachable(say("{registry} was not reached: {error}", registry=self.name, error=reason), hint=hint)
+
+
+def _place(url: str) -> tuple[str | None, int]:
+    """Host and port: whether the usual one is written or not."""
+    parts = urlsplit(url)
+    return parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
 
 
 class _Plain(urllib.request.HTTPErrorProcessor):
