@@ -44,6 +44,8 @@ class Clash:
 class Conflicted(Refused):
     """Somebody else changed it, or has it. `clashes` are those of field managers; empty where it only changed in between."""
 
+    code = "conflicted"
+
     def __init__(self, message: str, *, clashes: Sequence[Clash] = (), hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.clashes = tuple(clashes)
@@ -51,6 +53,8 @@ class Conflicted(Refused):
 
 class Forbidden(Refused):
     """Who asks may not do that."""
+
+    code = "forbidden"
 
 
 def is_passing(status: int) -> bool:
