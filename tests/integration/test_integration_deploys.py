@@ -15,7 +15,8 @@ import pytest
 
 from benchmarks.products import Product, product
 from tests.images import bases
-from tests.servers import clusters, registries
+from tests.servers import clusters
+from tests.servers import distributions as registries
 from tests.servers.clusters import Cluster
 from tests.servers.needs import need
 

@@ -533,7 +533,6 @@ def test_ctrl_c_takes_a_foreground_application_down(own: Product, tmp_path: Path
         env=environment,
         stdout=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a test run in the background ignores it
     )
     assert shell.stdout is not None
     for line in shell.stdout:

@@ -180,7 +180,6 @@ def test_a_branch_goes_however_its_command_is_ended(own: Product, tmp_path: Path
         env={**os.environ, "AIC_HOME": str(own.home), "AIC_LANG": "en"},
         stdout=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a test run in the background ignores it
     ) as running:
         assert running.stdout is not None
         assert running.stdout.readline().startswith("postgresql://")

@@ -174,7 +174,6 @@ def test_forward_leads_to_a_debuggers_port_and_survives_a_restart(many: Product)
         env=environment,
         stdout=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a test run in the background ignores it
     ) as running:
         try:
             assert running.stdout is not None
