@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 import psutil
 
+from benchmarks import pipes
 from benchmarks.products import Product, application, product
 from benchmarks.tables import Row
 
@@ -40,7 +41,7 @@ def run(*, quick: bool = False) -> Iterator[Row]:
         with product() as made:
             made.set(AIC_ISOLATION="off")  # so that the server's own port can be dialled from here
             yield from _starts(made, application(folder, TEXT), rounds)
-            yield from _way(made, rounds=rounds, seconds=seconds)
+            yield from _way(made, folder, rounds=rounds, seconds=seconds)
             yield from _copies(made, rows=_MIDDLE if quick else _LARGE)
     finally:
         shutil.rmtree(folder)
@@ -89,15 +90,49 @@ class Way:
             raise RuntimeError(said)
         return float(found[1])
 
+    def waits(self, seconds: int, folder: Path) -> tuple[float, float]:
+        """Milliseconds that one client with one connection waits for one row: median and p99."""
+        log = folder / "waits"
+        words = ["-n", "-S", "-M", "prepared", "-c", "1", "-T", str(seconds), "-l", "--log-prefix", str(log)]
+        self.run("pgbench", *words)
+        taken: list[int] = []
+        for file in folder.glob(f"{log.name}.*"):
+            taken += [int(line.split()[2]) for line in file.read_text().splitlines()]
+            file.unlink()
+        cuts = statistics.quantiles(taken, n=100)
+        return cuts[49] / 1000, cuts[98] / 1000
 
-def _way(made: Product, *, rounds: int, seconds: int) -> Iterator[Row]:
+    @property
+    def port(self) -> int:
+        found = urlsplit(self.url).port
+        assert found is not None
+        return found
+
+    def by(self, port: int) -> Way:
+        """The same database behind another port."""
+        return dataclasses.replace(self, url=self.url.replace(f":{self.port}/", f":{port}/"))
+
+
+def _way(made: Product, folder: Path, *, rounds: int, seconds: int) -> Iterator[Row]:
+    """All ways in turn, round by round, since what else the machine does changes all the time."""
     mesh, direct = _ways(made)
     direct.run("pgbench", "-i", "-q", "-s", "10")
-    pairs = [(mesh.selects(seconds), direct.selects(seconds)) for _ in range(rounds)]
-    through, beside = (statistics.median(side) for side in zip(*pairs, strict=True))
-    yield Row(
-        "pgbench, select only, through the mesh", through, "1/s", "the server's own port", beside, ">= 0.80 of it"
-    )
+    port = direct.port
+    with pipes.envoy(folder, upstream=port) as bare, pipes.haproxy(folder, upstream=port) as spliced:
+        others = {"one hop of bare Envoy": bare, "one hop of HAProxy, spliced": spliced}
+        peers = {name: direct.by(at) for name, at in others.items() if at is not None}
+        ways = {"the mesh": mesh, "the server's own port": direct} | peers
+        found = [{name: way.selects(seconds) for name, way in ways.items()} for _ in range(rounds)]
+        waits = [{name: way.waits(seconds, folder) for name, way in ways.items()} for _ in range(rounds)]
+    rates = {name: statistics.median(one[name] for one in found) for name in ways}
+    beside = ("the server's own port", rates["the server's own port"])
+    for name in ("the mesh", *peers):
+        bar = ">= 0.80 of it" if name == "the mesh" else ""
+        yield Row(f"pgbench, select only, through {name}", rates[name], "1/s", *beside, bar)
+    for at, quantile in enumerate(("median", "p99")):
+        times = {name: statistics.median(one[name][at] for one in waits) for name in ways}
+        for name in ("the mesh", *peers):
+            yield Row(f"one connection, {quantile}, through {name}", times[name], "ms", beside[0], times[beside[0]])
 
 
 def _ways(made: Product) -> tuple[Way, Way]:
@@ -106,7 +141,8 @@ def _ways(made: Product) -> tuple[Way, Way]:
     own = command[command.index("-p") + 1]
     url = _environment(made, "web")["STORE_URL"]
     programs = Path(command[0]).parent
-    return Way(programs, url), Way(programs, url.replace(f":{urlsplit(url).port}/", f":{own}/"))
+    mesh = Way(programs, url)
+    return mesh, mesh.by(int(own))
 
 
 def _environment(made: Product, name: str) -> Mapping[str, str]:
