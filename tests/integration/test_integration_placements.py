@@ -263,6 +263,9 @@ def test_two_machines_deploy_one_after_the_other_and_see_the_same(app: App, tmp_
         other.write(tag="slow", says=last)
         app.write(tag="slow", says=last)
         assert (app.plan(), other.plan()) == ([], [])
+        assert [one["number"] for one in app.releases()] == [one["number"] for one in other.releases()] == [3, 2, 1]
+        second.aic("rollback", app.key)
+        assert app.says() != last
 
 
 def test_whoever_may_not_is_told_what_he_may_not(app: App, tmp_path: Path) -> None:

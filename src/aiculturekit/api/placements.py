@@ -34,7 +34,8 @@ def router(placements: Placements, clusters: Clusters, views: Views, *, authoriz
     routes = Endpoints(prefix="/api/v1/placements", before=authorize)
     _deploying(routes, placements)
     _changing(routes, placements)
-    _looking(routes, placements, clusters, views)
+    _looking(routes, clusters)
+    _remembering(routes, placements, views)
     return routes
 
 
@@ -80,7 +81,7 @@ def _changing(routes: Endpoints, placements: Placements) -> None:
         return (await placements.shift(placement, service=service, weights=body.weights, caller=caller)).as_dict()
 
 
-def _looking(routes: Endpoints, placements: Placements, clusters: Clusters, views: Views) -> None:
+def _looking(routes: Endpoints, clusters: Clusters) -> None:
     @routes.get("/{placement}", summary="Where it is: context, namespace, kubeconfig")
     async def place(placement: str, kubeconfig: str = "", file: str = "") -> Json:
         return await clusters.place(placement, caller=Caller(kubeconfig=kubeconfig, file=file))
@@ -88,10 +89,6 @@ def _looking(routes: Endpoints, placements: Placements, clusters: Clusters, view
     @routes.get("/{placement}/workloads", summary="What runs there")
     async def workloads(placement: str, kubeconfig: str = "", file: str = "") -> list[Json]:
         return await clusters.workloads(placement, caller=Caller(kubeconfig=kubeconfig, file=file))
-
-    @routes.get("/{placement}/releases", summary="Releases, newest first")
-    async def releases(placement: str) -> list[Json]:
-        return await views.releases(placement)
 
     @routes.get("/{placement}/logs", summary="What pods print; with follow=true as server-sent events")
     async def logs(
@@ -108,6 +105,13 @@ def _looking(routes: Endpoints, placements: Placements, clusters: Clusters, view
                 _named("log", clusters.follow(placement, workload=workload, tail=tail, caller=caller))
             )
         return await clusters.logs(placement, workload=workload, tail=tail, caller=caller)
+
+
+def _remembering(routes: Endpoints, placements: Placements, views: Views) -> None:
+    @routes.get("/{placement}/releases", summary="Releases, newest first")
+    async def releases(placement: str, kubeconfig: str = "", file: str = "") -> list[Json]:
+        await placements.learn(placement, caller=Caller(kubeconfig=kubeconfig, file=file))
+        return await views.releases(placement)
 
 
 async def _named(kind: str, payloads: AsyncIterator[Json]) -> AsyncIterator[tuple[str, Mapping[str, Any]]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import logging
 import os
 import platform
 import time
@@ -17,12 +18,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from aiculturekit import threads
-from aiculturekit.control import wishes
+from aiculturekit.control import chronicles, wishes
 from aiculturekit.control.manifests import SCHEME
 from aiculturekit.control.operations import Operation, Operations, Work
 from aiculturekit.deploy.changes import Change, Emit
 from aiculturekit.deploy.pipeline import Pipeline
-from aiculturekit.errors import Mistake, NotFound, Unsupported
+from aiculturekit.errors import Again, AicError, Mistake, NotFound, Unsupported
 from aiculturekit.language import say
 from aiculturekit.locator import Locator
 from aiculturekit.plan import holds, weighing
@@ -41,6 +42,7 @@ from aiculturekit.targets.kubernetes.standings import Wishes
 from aiculturekit.targets.kubernetes.target import Kubernetes
 from aiculturekit.targets.nodes import RUNNING
 
+log = logging.getLogger(__name__)
 _TURN = 900.0
 """Seconds to wait for another machine's deploy."""
 
@@ -150,6 +152,7 @@ class Placements:
     async def rollback(self, key: str, *, number: int | None, caller: Caller) -> Operation:
         """Back to release `number`, or to the last good one before the current; a new release that says so."""
         placement = await self.find(key, caller)
+        await self.learn(key, caller=caller)
         release = await self._database.run(wishes.release_to_return_to, key, number=number)
         why = caller.reason or say("back to release {number}", number=release.number)
         documents = tuple(Document.from_dict(record) for record in release.documents)
@@ -192,6 +195,13 @@ class Placements:
         """Every placement that this daemon deployed to."""
         return [app for app in await self._database.run(releases.apps) if "@" in app]
 
+    async def learn(self, key: str, *, caller: Caller) -> None:
+        """Releases that were made from elsewhere are known here then. Not while one is made here."""
+        if self._operations.running(key):
+            return
+        async with self.target(await self.find(key, caller)) as target:
+            await chronicles.learn(self._database, target, key=key)
+
     async def find(self, key: str, caller: Caller) -> Placement:
         """Where it is. Raises NotFound where nobody has said so."""
         record = await self._database.run(settings.get, f"placement:{key}")
@@ -231,7 +241,15 @@ class Placements:
             await target.prepare()
             async with self._locked(placement, target, emit):
                 await self._database.run(_give_up, placement.key)
-                yield target
+                await chronicles.learn(self._database, target, key=placement.key)
+                try:
+                    yield target
+                except Again:  # nothing can be told there now
+                    raise
+                except AicError:
+                    await self._tell(target, placement.key)
+                    raise
+                await self._tell(target, placement.key)
 
     @contextlib.asynccontextmanager
     async def _locked(self, placement: Placement, target: Kubernetes, emit: Emit) -> AsyncIterator[None]:
@@ -249,6 +267,13 @@ class Placements:
             target.wishes.require = lock.require
             yield
 
+    async def _tell(self, target: Kubernetes, key: str) -> None:
+        """The deploy has ended, whatever comes of telling it."""
+        try:
+            await chronicles.tell(self._database, target, key=key)
+        except AicError as error:
+            log.warning("the releases of %s could not be kept in its cluster: %s", key, error.message)
+
     def _resuming(self, operation: journal.Operation) -> Work:
         async def work(emit: Emit) -> int | None:
             placement = await self.find(operation.app, Caller())
@@ -256,6 +281,7 @@ class Placements:
                 await target.prepare()
                 async with self._locked(placement, target, emit):
                     await Pipeline(database=self._database, target=target).resume(operation, emit=emit)
+                    await self._tell(target, operation.app)
             return operation.release
 
         return work

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, func, select
 
 from aiculturekit.errors import NotFound
 from aiculturekit.language import say
+from aiculturekit.state import rows
 from aiculturekit.state.schema import releases
 
 State = Literal["pending", "current", "superseded", "failed"]
@@ -118,6 +119,20 @@ def latest(connection: Connection, app: str) -> Release | None:
 def apps(connection: Connection) -> list[str]:
     """Every application that ever had a release, by name."""
     return list(connection.scalars(select(releases.c.app).distinct().order_by(releases.c.app)))
+
+
+def supersede(connection: Connection, app: str) -> None:
+    """None is the current one any more."""
+    current = releases.update().where(releases.c.app == app, releases.c.state == "current")
+    connection.execute(current.values(state="superseded"))
+
+
+def keep(connection: Connection, release: Release) -> None:
+    """A release that another machine made, in place of what has its number here."""
+    values = dataclasses.asdict(release)
+    key = {name: values.pop(name) for name in ("app", "number")}
+    lists = {name: list(values[name]) for name in ("documents", "steps")}
+    rows.put(connection, releases, key=key, values={**values, **lists, "sources": dict(release.sources)})
 
 
 def _release(row: Row[Any]) -> Release:

@@ -191,7 +191,7 @@ def logs(
     tail: Annotated[int, typer.Option("--tail", min=0, max=10000, help=say("So many lines back."))] = 200,
     as_json: Json = False,
 ) -> None:
-    client = Client.of_home()
+    client = daemons.ensure() if placements.is_one(app) else Client.of_home()
     name = choices.app(client, app)
     query: dict[str, object] = {"workload": workload, "tail": tail}
     path = f"apps/{name}/logs"

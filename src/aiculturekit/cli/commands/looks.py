@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from aiculturekit.cli import choices, outputs, placements
+from aiculturekit.cli import choices, daemons, outputs, placements
 from aiculturekit.cli.clients import Client, home
 from aiculturekit.cli.options import AppArgument, Json
 from aiculturekit.errors import Unreachable
@@ -64,10 +64,9 @@ def _isolation(view: dict[str, Any]) -> str:
 
 
 def releases(app: AppArgument = None, as_json: Json = False) -> None:
-    client = Client.of_home()
+    client = daemons.ensure() if placements.is_one(app) else Client.of_home()
     name = choices.app(client, app)
-    place = f"placements/{placements.named(name)}" if placements.is_one(name) else f"apps/{name}"
-    listed = client.get(f"{place}/releases")
+    listed = client.get(placements.path(name, "/releases") if placements.is_one(name) else f"apps/{name}/releases")
     if as_json:
         outputs.print_json(listed)
         return

@@ -15,21 +15,23 @@ from typing import Any
 from aiculturekit import threads
 from aiculturekit.language import say
 from aiculturekit.plan.documents import RANKS, Document
-from aiculturekit.targets.kubernetes import applying, drifts, rendering
+from aiculturekit.targets.kubernetes import applying, drifts, ledgers, rendering
 from aiculturekit.targets.kubernetes.answers import Forbidden
 from aiculturekit.targets.kubernetes.applying import Applier
 from aiculturekit.targets.kubernetes.clients import Client
-from aiculturekit.targets.kubernetes.ledgers import Key, Ledger, Place, Record, Shelf
+from aiculturekit.targets.kubernetes.ledgers import Key, Ledger, Place, Record
 from aiculturekit.targets.kubernetes.objects import APPLICATION, RULES, Owned
 from aiculturekit.targets.kubernetes.places import Cluster
+from aiculturekit.targets.kubernetes.shelves import Shelf
 from aiculturekit.targets.kubernetes.waiting import WAITED
 
 SHARED = (APPLICATION, RULES)
 _RAN = 200
 """Migrations that are remembered, the latest ones."""
 _FIRST = ("Namespace", "ServiceAccount", "LimitRange", "ResourceQuota")
+_THEIRS = ("kube-root-ca.crt", "istio-ca-root-cert")
+"""What Kubernetes and Istio put into every namespace."""
 Json = dict[str, Any]
-Render = Callable[[Sequence[Document]], tuple[Owned, ...]]
 Tell = Callable[[str], None]
 
 
@@ -56,7 +58,7 @@ class Standing:
 
     async def load(self) -> dict[Key, list[str]]:
         """Read what is in force, and look whether it is so: the documents that are not as they were left, and why."""
-        self.ledger = await self._shelf.load()
+        self.ledger = ledgers.read(await self._shelf.load())
         self.ledger.environment = self._cluster.environment
         if self.ledger.is_empty:
             self.rendered, self._before = {}, {}
@@ -141,7 +143,7 @@ class Standing:
             if self.ledger.is_empty:
                 await self._shelf.remove()
             else:
-                await self._shelf.save(self.ledger)
+                await self._shelf.save(self.ledger.written())
 
     def own(self, key: Key) -> list[Owned]:
         """What of the last rendering is there for this document alone, in its order."""
@@ -222,7 +224,7 @@ class Standing:
         names = [
             one["metadata"]["name"] for found in lists for one in found if "deletionTimestamp" not in one["metadata"]
         ]
-        return any(name not in ("kube-root-ca.crt", "istio-ca-root-cert", f"aic-{self._app}") for name in names)
+        return any(name not in _THEIRS and not name.startswith(f"aic-{self._app}") for name in names)
 
     def _owner(self, key: Key) -> Key:
         """What is everybody's is mended with the first document that is performed."""

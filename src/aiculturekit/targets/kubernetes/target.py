@@ -20,9 +20,9 @@ from aiculturekit.spec.models import Application
 from aiculturekit.targets.kubernetes import checks, rendering, waiting
 from aiculturekit.targets.kubernetes.clients import Client
 from aiculturekit.targets.kubernetes.drifts import marked
-from aiculturekit.targets.kubernetes.ledgers import Shelf
 from aiculturekit.targets.kubernetes.objects import Owned, labels
 from aiculturekit.targets.kubernetes.places import Cluster
+from aiculturekit.targets.kubernetes.shelves import Shelf
 from aiculturekit.targets.kubernetes.standings import Standing, Wishes
 from aiculturekit.targets.kubernetes.waiting import Looks
 
@@ -35,7 +35,10 @@ class Kubernetes:
     def __init__(self, client: Client, *, app: str, cluster: Cluster, wishes: Wishes | None = None) -> None:
         self.client, self.app, self.cluster = client, app, cluster
         self.wishes = wishes or Wishes()
-        shelf = Shelf(client, app=app, namespace=cluster.namespace, labels=labels(app, cluster))
+        marks = labels(app, cluster)
+        shelf = Shelf(client, name=f"aic-{app}", namespace=cluster.namespace, labels=marks)
+        self.history = Shelf(client, name=f"aic-{app}-releases", namespace=cluster.namespace, labels=marks)
+        """What was deployed there, whoever did it: bytes for `control`."""
         self.standing = Standing(client, app=app, cluster=cluster, shelf=shelf, wishes=self.wishes)
         selector = f"app.kubernetes.io/managed-by=aic,app.kubernetes.io/part-of={app}"
         self.looks = Looks(client, namespace=cluster.namespace, labels=selector)

@@ -95,7 +95,7 @@ def _of_container(pod: str, one: Json, *, phase: str) -> Iterator[Trouble]:
         if ended.get("exitCode") != 0:
             patience = 0.0 if phase == "Failed" else None
             yield Trouble(pod, *_ended(one, ended.get("reason", "")), patience=patience, container=name)
-    elif state.get("running") and not one.get("ready"):
+    elif "running" in state and not one.get("ready"):
         is_again = one.get("restartCount", 0) > _RESTARTS
         yield Trouble(pod, say("not ready"), patience=None, container=name, has_ended=is_again)
 
