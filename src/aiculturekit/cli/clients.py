@@ -151,4 +151,4 @@ def _exit_codes() -> dict[str, int]:
             yield from below(child)
 
     codes = {kind.code: kind.exit_code for kind in below(errors.AicError)}
-    return codes | {"unauthorized": errors.Refused.exit_code}
+    return codes | dict.fromkeys(("unauthorized", "forbidden", "conflicted"), errors.Refused.exit_code)
