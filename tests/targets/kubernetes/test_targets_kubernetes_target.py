@@ -31,7 +31,13 @@ def workload(name: str, *, needs: tuple[str, ...] = (), says: str = "hello") -> 
 
 def need(name: str) -> dict[str, Any]:
     kind = "resources" if name == "db" else "services"
-    return {"kind": kind, "name": name, "verb": "read-write" if kind == "resources" else None, "allow": [], "url": None}
+    return {
+        "kind": kind,
+        "name": name,
+        "verb": "read-write" if kind == "resources" else None,
+        "operations": [],
+        "url": None,
+    }
 
 
 def access(name: str, *callers: str) -> Document:
