@@ -103,7 +103,7 @@ def _value(node: Node, path: Path, places: dict[Path, Place], fail: Callable[...
         return _mapping(node, path, places, fail, depth)
     if isinstance(node, SequenceNode):
         return [_value(item, (*path, at), places, fail, depth + 1) for at, item in enumerate(node.value)]
-    return _scalar(node, fail) if isinstance(node, ScalarNode) else None
+    return scalar(node) if isinstance(node, ScalarNode) else None
 
 
 def _mapping(
@@ -128,7 +128,8 @@ def _mapping(
     return found
 
 
-def _scalar(node: ScalarNode, fail: Callable[..., SpecError]) -> Any:
+def scalar(node: ScalarNode) -> Any:
+    """The value of a word: a number, true, false or null where it is one, else text."""
     text: str = node.value
     if node.style:
         return text

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from aiculturekit.cli import choices, outputs
+from aiculturekit.cli import choices, imports, outputs
 from aiculturekit.cli.options import Environment, Json, To
-from aiculturekit.errors import Mistake, SpecError, UsageError
+from aiculturekit.errors import Mistake, SpecError
 from aiculturekit.language import say
 
 HELP = {
@@ -64,15 +64,15 @@ def commands() -> list[Any]:
 
 
 def init(
-    directory: Annotated[Path, typer.Argument(help=say("Where to write it."))] = Path(),
-    source: Annotated[str | None, typer.Option("--from", help=say("A file of another tool to start from."))] = None,
+    directory: Annotated[Path, typer.Argument(help=say("Where to write it; with --from, the file to read."))] = Path(),
+    kind: Annotated[
+        str | None, typer.Option("--from", metavar="KIND", help=say("Start from another tool's file: compose."))
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    if source:
-        raise UsageError(
-            say("reading the files of other tools comes with a later version"),
-            hint=say("leave --from out to start afresh"),
-        )
+    if kind is not None:
+        imports.import_(kind, directory, as_json=as_json)
+        return
     place = directory.expanduser().absolute()
     place.mkdir(parents=True, exist_ok=True)
     file, program = place / choices.SPEC_FILE, place / "app.py"
