@@ -22,7 +22,7 @@ from aiculturekit.errors import Failed, Mistake
 from aiculturekit.resources import mails, outside
 from aiculturekit.resources.servers import Credential
 from tests.resources.clients import CLIENTS, S3, Client, Given, Refused
-from tests.resources.stages import Stage, credentials, stage
+from tests.resources.stages import Stage, credentials, require_mysql, stage
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
@@ -46,11 +46,12 @@ BODIES: dict[str, dict[str, Any]] = {
     "redis": {},
     "s3": {"buckets": ["avatars", "films"]},
     "nats": {},
+    "mysql": {},
     "smtp": {},
     "custom": {"outputs": {"url": "http://${host}:${port}/kept"}},
 }
 ROUNDS = int(os.environ.get("AIC_ROUNDS", "3"))
-WITH_VERBS = ("postgres", "redis", "s3", "nats")
+WITH_VERBS = ("postgres", "redis", "s3", "nats", "mysql")
 """The types whose protocol can do all three: make, put, get. A mail can only be put; a custom resource has no users."""
 READ, WRITE, ADMIN = credentials("read", "write", "admin")
 
@@ -62,6 +63,8 @@ def played(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
     if request.param == "custom":
         (tmp_path / "keeper.py").write_text(KEEPER)
         body |= {"run": f"exec {sys.executable} {tmp_path / 'keeper.py'}", "directory": str(tmp_path)}
+    if request.param == "mysql":
+        require_mysql()
     with stage(request.param, **body) as made:
         made.start(READ, WRITE, ADMIN)
         yield made
@@ -192,7 +195,7 @@ def test_asked_again_nothing_changes_and_nothing_is_lost(played: Stage) -> None:
     assert get(played) == ["one", "two"]
 
 
-@each("postgres", "redis", "s3", "nats", "smtp")
+@each("postgres", "redis", "s3", "nats", "mysql", "smtp")
 def test_who_has_no_credential_is_not_let_in(played: Stage) -> None:
     made(played)
     stranger = dataclasses.replace(WRITE, user="stranger")
@@ -203,7 +206,7 @@ def test_who_has_no_credential_is_not_let_in(played: Stage) -> None:
     assert get(played) == ["one"]
 
 
-@each("postgres", "redis", "s3", "nats", "smtp")
+@each("postgres", "redis", "s3", "nats", "mysql", "smtp")
 def test_credentials_come_and_go_while_the_server_runs(played: Stage) -> None:
     made(played)
     assert played.process is not None
@@ -238,7 +241,7 @@ def test_what_was_acknowledged_survives_a_stop_and_a_kill(played: Stage) -> None
     assert get(played) == kept
 
 
-@each("postgres", "redis", "s3", "nats", "smtp")
+@each("postgres", "redis", "s3", "nats", "mysql", "smtp")
 @pytest.mark.timeout(60 + 20 * ROUNDS)
 def test_a_kill_in_the_middle_of_writing_loses_nothing_that_was_acknowledged(played: Stage) -> None:
     """AIC_ROUNDS=100 kills as often; then the longest way back is printed, too (-s)."""
@@ -275,7 +278,7 @@ def _write(played: Stage, name: str, acknowledged: list[str], ended: threading.E
         number += 1
 
 
-@each("postgres", "redis", "s3", "nats", "smtp")
+@each("postgres", "redis", "s3", "nats", "mysql", "smtp")
 def test_no_password_is_seen_in_the_process_list_or_the_log(played: Stage) -> None:
     made(played)
     put(played, "one")
@@ -289,8 +292,10 @@ def test_no_password_is_seen_in_the_process_list_or_the_log(played: Stage) -> No
     assert "wrong-password-0123456789" not in seen
 
 
-@pytest.mark.parametrize("kind", ["postgres", "redis", "s3", "nats", "smtp"])
+@pytest.mark.parametrize("kind", ["postgres", "redis", "s3", "nats", "mysql", "smtp"])
 def test_a_version_that_cannot_be_had_is_refused_with_those_that_can(kind: str) -> None:
+    if kind == "mysql":
+        require_mysql()
     with pytest.raises(Mistake) as raised, stage(kind, version="0.1"):
         pass
     assert "0.1" in str(raised.value) and "url:" in (raised.value.hint or "")
@@ -306,7 +311,7 @@ def test_users_are_read_by_the_time_that_settling_ends(played: Stage) -> None:
         client(played).put(played.given(fresh), str(number))
 
 
-@each("postgres", "redis", "s3", "nats", "smtp")
+@each("postgres", "redis", "s3", "nats", "mysql", "smtp")
 def test_a_url_that_names_the_server_is_entered_or_says_why_not(played: Stage) -> None:
     url = played.given(ADMIN)["url"]
     version = asyncio.run(outside.check("thing", played.kind, url))
@@ -320,5 +325,5 @@ def test_a_url_that_names_the_server_is_entered_or_says_why_not(played: Stage) -
         asyncio.run(outside.check("thing", played.kind, url))
 
 
-VERSIONS = {"postgres": "18", "redis": "9.", "s3": "", "nats": "2.", "smtp": ""}
+VERSIONS = {"postgres": "18", "redis": "9.", "s3": "", "nats": "2.", "mysql": "1", "smtp": ""}
 """What each says of itself; a store and a post office say nothing."""

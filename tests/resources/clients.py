@@ -16,6 +16,7 @@ import nats
 import nats.errors
 import nats.js.errors
 import psycopg
+import pymysql
 import redis
 
 Given = Mapping[str, str]
@@ -49,6 +50,37 @@ class Postgres:
                 cursor = connection.execute(statement, values)  # type: ignore[call-overload]
                 return cursor.fetchall() if cursor.description else []
         except psycopg.Error as error:
+            raise Refused(str(error)) from error
+
+
+class Mysql:
+    def make(self, given: Given) -> None:
+        self.run(given, "CREATE TABLE IF NOT EXISTS things (id INT AUTO_INCREMENT PRIMARY KEY, text TEXT)")
+
+    def put(self, given: Given, text: str) -> None:
+        self.run(given, "INSERT INTO things (text) VALUES (%s)", text)
+
+    def get(self, given: Given) -> list[str]:
+        return [text for (text,) in self.run(given, "SELECT text FROM things ORDER BY id")]
+
+    def run(self, given: Given, statement: str, *values: str) -> list[Any]:
+        try:
+            with (
+                pymysql.connect(
+                    host=given["host"],
+                    port=int(given["port"]),
+                    user=given["username"],
+                    password=given["password"],
+                    database=given["database"],
+                    connect_timeout=10,
+                    read_timeout=30,
+                    autocommit=True,
+                ) as connection,
+                connection.cursor() as cursor,
+            ):
+                cursor.execute(statement, values or None)
+                return list(cursor.fetchall())
+        except (pymysql.err.OperationalError, pymysql.err.ProgrammingError) as error:
             raise Refused(str(error)) from error
 
 
@@ -192,6 +224,7 @@ CLIENTS: Mapping[str, Client] = {
     "redis": Redis(),
     "s3": S3(),
     "nats": Nats(),
+    "mysql": Mysql(),
     "smtp": Smtp(),
     "custom": Custom(),
 }

@@ -15,10 +15,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from aiculturekit.engine import probes
 from aiculturekit.engine.workloads import Probe
 from aiculturekit.locator import Locator
 from aiculturekit.resources import outputs, places, tools
+from aiculturekit.resources.backends.mysql import engines
 from aiculturekit.resources.kinds import BACKENDS
 from aiculturekit.resources.servers import Credential, Ground
 
@@ -49,7 +52,8 @@ class Stage:
                 progress=lambda _: None,
             )
         folder = places.create(home, "stage", "thing", uid=uid)
-        return Ground("stage", "thing", body, folder, places.sockets(home, "stage", "thing", uid=uid), programs, uid)
+        sockets = places.sockets(home, "stage", "thing", uid=uid)
+        return Ground("stage", "thing", body, folder, sockets, programs, uid, cache=places.cache(uid))
 
     def start(self, *credentials: Credential) -> None:
         launch = self.server.prepare(self.ground)
@@ -124,3 +128,12 @@ def stage(kind: str, *, below: str = "", **body: Any) -> Iterator[Stage]:
 def credentials(*verbs: str) -> Sequence[Credential]:
     """One workload for each verb, named after it."""
     return [Credential(verb, verb, verb, f"password-of-{verb}-0123456789") for verb in verbs]  # type: ignore[arg-type]
+
+
+def require_mysql() -> None:
+    """The machine's own server is what is tested: without one there is nothing to test, which must not happen on CI."""
+    if not engines.installed():
+        reason = "needs: apt-get install mariadb-server-core mariadb-client"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)

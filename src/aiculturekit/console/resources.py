@@ -84,7 +84,7 @@ def of_one(view: Mapping[str, Any]) -> Answer:
         return Answer("info" if view["state"] == "down" else "bad", name, hint)
     if view["trouble"]:
         return Answer("bad", name, view["trouble"])
-    if view["type"] == "postgres" and view["hit_ratio"] is not None and view["hit_ratio"] < HIT_RATIO_LOW:
+    if view["type"] in ("postgres", "mysql") and view["hit_ratio"] is not None and view["hit_ratio"] < HIT_RATIO_LOW:
         detail = say("Only {share} of what is asked for is in memory.", share=f"{view['hit_ratio']:.0%}")
         return Answer("warn", name, detail)
     if view["state"] == "external":
@@ -108,6 +108,14 @@ def sections() -> list[Section]:
             ("name", say("Table"), "code"), ("schema", say("Schema"), "text"), ("rows", say("rows (estimate)"), "number"),
             ("bytes", say("size"), "amount"), ("scans", say("full scans"), "number"), ("index_scans", say("index scans"), "number"),
         ), say("No table yet.")),
+        Section("relations", say("Tables"), (
+            ("name", say("Table"), "code"), ("database", say("Database"), "text"), ("rows", say("rows (estimate)"), "number"),
+            ("bytes", say("size"), "amount"),
+        ), say("No table yet.")),
+        Section("schemas", say("Databases"), (
+            ("name", say("Database"), "code"), ("bytes", say("size"), "amount"), ("connections", say("connections"), "number"),
+            ("tables", say("tables"), "number"),
+        ), say("None.")),
         Section("databases", say("Databases"), (
             ("name", say("Database"), "code"), ("bytes", say("size"), "amount"), ("connections", say("connections"), "number"),
             ("commits", say("committed"), "number"), ("rollbacks", say("rolled back"), "number"), ("deadlocks", say("deadlocks"), "number"),

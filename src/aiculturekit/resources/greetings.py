@@ -50,14 +50,3 @@ async def redis(reader: Reader, writer: Writer, *, user: str = "", password: str
         re.findall(r"^(valkey|redis)_version:(\S+)", about, re.M)
     )  # Valkey also says which Redis it is like
     return said.get("valkey") or said.get("redis", "")
-
-
-async def mysql(reader: Reader, writer: Writer, *, user: str = "", password: str = "", database: str = "") -> str:
-    """The server speaks first, and says its version
-    (https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase_packets_protocol_handshake_v10.html); who may
-    enter only its own client can find out."""
-    length = int.from_bytes((await reader.readexactly(4))[:3], "little")
-    packet = await reader.readexactly(length)
-    if packet[:1] != b"\x0a":
-        raise Unwelcome(packet[3:].decode("utf-8", "replace") if packet[:1] == b"\xff" else "it does not speak MySQL")
-    return packet[1:].partition(b"\0")[0].decode("ascii", "replace")

@@ -18,7 +18,7 @@ class Kind:
     """One type. `scheme` begins its URL; `title` is its name for people. `protocol` is what the mesh may take its connections for.
     `embedded`: its server comes with us and runs here; else it is what a `url:` names. `port` is the usual one of such a server, for
     the URLs that leave it out; `schemes` are all that may begin them. `versions` has the package's exact version of each that may be
-    asked for, the usual one last; PostgreSQL has its own table."""
+    asked for, the usual one last; PostgreSQL has its own table, and MySQL what the machine has."""
 
     title: str
     scheme: str
@@ -42,7 +42,7 @@ KINDS: Mapping[str, Kind] = {
     ),
     "s3": Kind("S3", "s3", protocol="http", is_embedded=True, schemes=("s3",), versions={"4": "4.48"}),
     "nats": Kind("NATS", "nats", is_embedded=True, port=4222, schemes=("nats", "tls"), versions={"2": "2.15.1"}),
-    "mysql": Kind("MySQL", "mysql", port=3306, schemes=("mysql", "mariadb")),
+    "mysql": Kind("MySQL", "mysql", is_embedded=True, port=3306, schemes=("mysql", "mariadb")),
     "mongodb": Kind("MongoDB", "mongodb", port=27017, schemes=("mongodb",)),
     "smtp": Kind("SMTP", "smtp", is_embedded=True, port=587, schemes=("smtp", "smtps"), versions={"1": "1.4.6"}),
     "custom": Kind("custom", "tcp", is_embedded=True),
@@ -56,6 +56,7 @@ BACKENDS = Registry(
         "redis": "aiculturekit.resources.backends.redis:Redis",
         "s3": "aiculturekit.resources.backends.s3:S3",
         "nats": "aiculturekit.resources.backends.nats:Nats",
+        "mysql": "aiculturekit.resources.backends.mysql:Mysql",
         "smtp": "aiculturekit.resources.backends.smtp:Smtp",
         "custom": "aiculturekit.resources.backends.custom:Custom",
     },
@@ -65,6 +66,7 @@ INSPECTORS = Registry(
     {
         "postgres": "aiculturekit.resources.inspections.postgres:Postgres",
         "nats": "aiculturekit.resources.inspections.nats:Nats",
+        "mysql": "aiculturekit.resources.inspections.mysql:Mysql",
         "redis": "aiculturekit.resources.inspections.redis:Redis",
         "s3": "aiculturekit.resources.inspections.s3:S3",
         "smtp": "aiculturekit.resources.inspections.smtp:Smtp",

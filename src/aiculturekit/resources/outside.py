@@ -1,7 +1,7 @@
 """A server that stands elsewhere: is it there, is it what it should be, does it let us in? It is asked, never changed.
 
-How far one can ask without being a client of everything: PostgreSQL, Redis, NATS, SMTP and S3 are entered with the URL's own name and
-password; MySQL says its version; of the rest it is known that something answers.
+How far one can ask without being a client of everything: PostgreSQL, MySQL, Redis, NATS, SMTP and S3 are entered with the URL's own name
+and password; of the rest it is known that something answers.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from aiculturekit import threads
 from aiculturekit.errors import Failed
 from aiculturekit.language import say
 from aiculturekit.locator import Locator
-from aiculturekit.resources import greetings, outputs, signatures, startups
+from aiculturekit.resources import greetings, handshakes, outputs, signatures, startups
 
 _WITHIN = 8.0
 _SECURE = ("rediss", "tls", "smtps")
@@ -24,7 +24,7 @@ Greeting = Callable[..., Awaitable[str]]
 _GREETINGS: Mapping[str, Greeting] = {
     "redis": greetings.redis,
     "nats": greetings.nats,
-    "mysql": greetings.mysql,
+    "mysql": handshakes.mysql,
     "postgres": startups.postgres,
 }
 

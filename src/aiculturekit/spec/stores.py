@@ -16,7 +16,7 @@ Finding = tuple[KeyPath, str, str]
 
 _OWN: Mapping[str, tuple[str, ...]] = {
     "extensions": ("postgres",),
-    "databases": ("postgres",),
+    "databases": ("postgres", "mysql"),
     "buckets": ("s3",),
     "run": ("custom",),
     "health": ("custom",),

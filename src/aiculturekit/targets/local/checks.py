@@ -48,7 +48,7 @@ def _resources(application: Application) -> Iterator[tuple[str, str, str]]:
         try:
             kinds.BACKENDS.load(Locator(resource.type))().tool({"version": resource.version})
         except Mistake as mistake:
-            yield f"resources.{name}.version", str(mistake), mistake.hint or ""
+            yield f"resources.{name}.{'version' if resource.version else 'type'}", mistake.message, mistake.hint or ""
 
 
 def _services(application: Application) -> Iterator[tuple[str, str, str]]:
