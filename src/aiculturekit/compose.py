@@ -253,6 +253,7 @@ async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) ->
         backups.watch(),
         backups.carry(),
         guests.begin(),
+        snapshots.begin(),
     )
     tasks: list[asyncio.Task[Any]] = [asyncio.create_task(work) for work in works]
     return Parts(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Any
 
@@ -9,7 +10,7 @@ from aiculturekit import threads
 from aiculturekit.control import times
 from aiculturekit.control.operations import Operation, Operations
 from aiculturekit.deploy.changes import Emit
-from aiculturekit.errors import NotFound
+from aiculturekit.errors import AicError, NotFound
 from aiculturekit.language import say
 from aiculturekit.plan.documents import Document
 from aiculturekit.state import releases
@@ -19,12 +20,23 @@ from aiculturekit.targets.local import snapshots as kept
 from aiculturekit.targets.local.exchanges import Tell
 from aiculturekit.targets.local.holdings import Snapshot
 
+log = logging.getLogger(__name__)
+
 
 class Snapshots:
     """Saving and restoring are operations: they take the application's turn, and can be followed."""
 
     def __init__(self, *, database: Database, target: Local, store: kept.Snapshots, operations: Operations) -> None:
         self._database, self._target, self._store, self._operations = database, target, store, operations
+
+    async def begin(self) -> None:
+        """Finish, in each application's turn, what a daemon that was killed left of a restore."""
+        for app in self._target.apps():
+            async with self._operations.turn(app):
+                try:
+                    await self._store.resume(app, self._target.in_force(app))
+                except AicError as error:
+                    log.warning("the restore of %s that was interrupted: %s", app, error.message)
 
     async def listed(self, app: str) -> list[dict[str, Any]]:
         """Newest first; also of an application that is down, or that is no more."""

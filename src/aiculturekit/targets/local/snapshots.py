@@ -29,6 +29,8 @@ from aiculturekit.targets.local.holdings import Snapshot
 from aiculturekit.targets.local.stores import Stores, backend
 
 Fill = Callable[[Path], Awaitable[None]]
+_UNDER_WAY = ".exchanging"
+"""A file beside the snapshots while data changes places."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
 
@@ -87,18 +89,30 @@ class Snapshots:
         exchange = Exchange(
             app, data, folder, home=self._home, stores=self._stores, documents=documents, release=release
         )
+        mark = folder.with_name(_UNDER_WAY)
+        await threads.run(mark.touch)
         with self._engine.frozen(app):
             try:
                 await exchange.forth(tell)
             except BaseException as error:
                 await to_its_end(self._give_back(exchange, aside, error))
+                mark.unlink()
                 raise
+        mark.unlink()
         aside = await threads.run(holdings.holding, aside, folder, data)
         await threads.run(holdings.write, folder, aside)
         for status in self._engine.statuses():
             if status.workload.key.app == app and status.workload.kind == "service":
                 await self._engine.restart(status.workload.key)
         return aside
+
+    async def resume(self, app: str, documents: Sequence[Document]) -> None:
+        """What a daemon that was killed in a restore left: a server that runs on other data may not know today's passwords yet. Raises
+        AicError."""
+        mark = self.folder(app) / _UNDER_WAY
+        if await threads.run(mark.exists):
+            await self._stores.admit(app, documents)
+            await threads.run(mark.unlink)
 
     async def _give_back(self, exchange: Exchange, aside: Snapshot, error: BaseException) -> None:
         """The folder goes only when it holds nothing that is not elsewhere. Raises Failed where it does."""
