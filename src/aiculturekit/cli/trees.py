@@ -14,10 +14,11 @@ MARK = "# Made by `aic render`; what is changed here is lost the next time.\n"
 
 
 def fill(folder: Path, texts: Mapping[str, str]) -> list[Path]:
-    """The files, each with a mark; those with one that are none of them go."""
+    """The files, each with a mark; those with one that lie beside them and are none of them go. Other folders are left alone: what has
+    a mark there is of another application, or of another command."""
     files = {folder / name: text for name, text in texts.items()}
     try:
-        for left in folder.rglob("*.yaml"):
+        for left in (one for place in {file.parent for file in files} for one in place.glob("*.yaml")):
             if left not in files and left.read_text("utf-8", "replace").startswith(MARK):
                 left.unlink()
         for file, text in files.items():

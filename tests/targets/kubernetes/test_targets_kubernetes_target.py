@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -88,6 +89,17 @@ async def test_what_is_deployed_is_seen_by_another_machine(stage: Stage) -> None
     assert stage.api.names("deployments") == {"api-v1", "web-v1"}
     observed = await stage.target().observe("anything")
     assert {one.key: one.digest for one in observed} == {one.key: one.digest for one in SHOP}
+
+
+async def test_another_environment_does_not_take_a_namespace_over_unasked(stage: Stage) -> None:
+    await stage.deploy(*SHOP)
+    stage.api.asked.clear()
+    other = dataclasses.replace(CLUSTER, environment="tried")
+    with pytest.raises(Refused, match=r"in the environment .* already, not tried; nothing was touched"):
+        await Kubernetes(stage.api.client(), app="shop", cluster=other, wishes=Wishes()).observe("shop@tried")
+    assert {method for method, _ in stage.api.asked} == {"GET"}
+    forced = Kubernetes(stage.api.client(), app="shop", cluster=other, wishes=Wishes(takes_over=True))
+    assert await forced.observe("shop@tried") != []
 
 
 async def test_an_unchanged_deploy_writes_nothing(stage: Stage) -> None:

@@ -15,6 +15,8 @@ from aiculturekit.cli import choices, daemons
 from aiculturekit.cli.options import AppOption
 from aiculturekit.language import say
 
+_ENDS = (signal.SIGINT, signal.SIGTERM)
+
 
 def branch(
     resource: Annotated[str, typer.Argument(metavar="RESOURCE", help=say("The resource."))],
@@ -27,8 +29,11 @@ def branch(
     client = daemons.ensure()
     chosen = choices.app(client, app)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # an end, too, takes the copy away
+    # Held until it is known what there is to take away.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)
     made = client.post(f"apps/{chosen}/resources/{quote(resource, safe='')}/branches")
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDS)
         if command:
             variable = f"{resource.upper().replace('-', '_')}_URL"
             return subprocess.run(command, env={**os.environ, variable: made["url"]}, check=False).returncode

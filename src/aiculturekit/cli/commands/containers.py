@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from aiculturekit.cli import outputs
-from aiculturekit.errors import HostTrouble
+from aiculturekit.cli import outputs, trees
 from aiculturekit.language import say
 
 KINDS = ("docker", "compose")
@@ -25,10 +24,7 @@ def write(kind: str, file: Path, *, environment: str | None, output: Path | None
         for name, text in texts.items():
             (folder / name).write_text(text, "utf-8")
     except OSError as error:
-        raise HostTrouble(
-            say("{folder} can't be written: {error}", folder=folder, error=error.strerror or str(error)),
-            hint=say("name another directory: -o DIRECTORY"),
-        ) from error
+        raise trees.unwritable(folder, error) from error
     if as_json:
         outputs.print_json([str(folder / name) for name in texts])
         return

@@ -1,8 +1,8 @@
 """What stands in a cluster of one application, and how it becomes what its documents say.
 
 All that is rendered follows from the documents in force and those that are coming, together: so permissions widen before a new process
-starts
-and narrow when the last old one is gone. The steps of a wave share one rendering. What is not rendered any more goes; nothing else does.
+starts and narrow when the last old one is gone. The steps of a wave share one rendering. What is not rendered any more goes; nothing
+else does.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from aiculturekit import threads
+from aiculturekit.errors import Refused
 from aiculturekit.language import say
 from aiculturekit.plan.documents import RANKS, Document
 from aiculturekit.targets.kubernetes import applying, drifts, ledgers, rendering
@@ -59,6 +60,7 @@ class Standing:
     async def load(self) -> dict[Key, list[str]]:
         """Read what is in force, and look whether it is so: the documents that are not as they were left, and why."""
         self.ledger = ledgers.read(await self._shelf.load())
+        self._refuse_another()
         self.ledger.environment = self._cluster.environment
         if self.ledger.is_empty:
             self.rendered, self._before = {}, {}
@@ -71,6 +73,21 @@ class Standing:
                 found.setdefault(self._owner(record.key), []).append(why)
                 self.ledger.objects[place] = dataclasses.replace(record, wanted="", is_over=False)
         return found
+
+    def _refuse_another(self) -> None:
+        """One namespace has one environment: a target that was copied must not replace production by what is tried. Raises Refused."""
+        there, ours = self.ledger.environment, self._cluster.environment
+        if not self.ledger.is_empty and there != ours and not self._wishes.takes_over:
+            raise Refused(
+                say(
+                    "{namespace} has {app} in the environment {there} already, not {ours}; nothing was touched",
+                    namespace=self._cluster.namespace,
+                    app=self._app,
+                    there=there,
+                    ours=ours,
+                ),
+                hint=say("choose another namespace in the target; to make it {ours}: --force-conflicts", ours=ours),
+            )
 
     def announce(self, document: Document) -> None:
         """It is coming: doors open for it with the next refresh."""
