@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from tests.conformance.cases import CASES, Case
 from tests.conformance.replicas import Replica
 from tests.conformance.stages import PORTS, Stage, node
 from tests.servers import istio, networks
+from tests.servers.needs import built, need
 
 MODULES = (
     cases_routes,
@@ -42,17 +42,9 @@ MODULES = (
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(90)]
 
 
-def _missing(why: str) -> None:
-    """For a user a reason to go without; never where everything must hold."""
-    if os.environ.get("CI"):
-        pytest.fail(why)
-    pytest.skip(why)
-
-
 @pytest.fixture(scope="module")
 def network() -> Iterator[None]:
-    if why := networks.obstacle():
-        _missing(why)
+    need(networks.obstacle())
     with networks.own():
         yield
 
@@ -76,10 +68,7 @@ async def stage(
 ) -> AsyncIterator[Stage]:
     staged = {"ours": ours.staged, "istio": istiods.staged}[request.param]
     if request.param == "istio":
-        try:
-            istio.binaries()
-        except istio.Missing as error:
-            _missing(str(error))
+        built(istio.binaries)
     async with staged(replicas, folder=tmp_path_factory.mktemp(request.param)) as stage:
         yield stage
 

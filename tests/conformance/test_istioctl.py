@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from tests.conformance import test_conformance  # noqa: F401  (its modules decla
 from tests.conformance.cases import CASES
 from tests.conformance.stages import node
 from tests.servers import istio
+from tests.servers.needs import built
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 _KNOWN = (
@@ -30,12 +30,7 @@ SHOP = Path(__file__).parents[2] / "examples" / "shop" / "aic.yaml"
 
 @pytest.fixture(scope="module", autouse=True)
 def programs() -> None:
-    try:
-        istio.binaries()
-    except istio.Missing as error:
-        if os.environ.get("CI"):
-            pytest.fail(str(error))
-        pytest.skip(str(error))
+    built(istio.binaries)
 
 
 @pytest.fixture(scope="module")

@@ -15,9 +15,8 @@ from aiculturekit.control import manifests, trees
 from aiculturekit.control.manifests import Form
 from aiculturekit.targets.kubernetes.exports.texts import table
 from tests.images import bases
-from tests.integration.test_integration_renderings import built
 from tests.servers import registries, tools
-from tests.servers.needs import need
+from tests.servers.needs import built, need
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 FILE = """\

@@ -11,9 +11,9 @@ import pytest
 
 from aiculturekit.control import manifests
 from aiculturekit.targets.kubernetes.objects import Owned
-from tests.integration.test_integration_renderings import built
 from tests.servers import crds, kubernetes
 from tests.servers.kubernetes import Server
+from tests.servers.needs import built
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(2400)]  # the first time it is built
 SHOP = Path(__file__).parents[2] / "examples" / "shop" / "aic.yaml"

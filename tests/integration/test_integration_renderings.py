@@ -4,9 +4,8 @@ schemas and the rules in them (CEL), and refuses what is wrong. Of what stands f
 from __future__ import annotations
 
 import dataclasses
-import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,19 +16,9 @@ from aiculturekit.mesh.rendering import Manifest
 from tests.mesh.test_mesh_renderings import PLACE, RENDERERS, definitions_of
 from tests.servers import gateways, istio, kubernetes
 from tests.servers.kubernetes import Server
+from tests.servers.needs import built
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(2400)]  # the first time it is built
-
-
-def built(*programs: Callable[[], Path]) -> None:
-    """What is not there is built. For a user a reason to go without; never where everything must hold."""
-    try:
-        for program in programs:
-            program()
-    except (kubernetes.Missing, istio.Missing) as error:
-        if os.environ.get("CI"):
-            pytest.fail(str(error))
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module", params=list(RENDERERS))

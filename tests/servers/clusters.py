@@ -102,7 +102,7 @@ class Cluster:
 
 @contextlib.contextmanager
 def cluster(*, nodes: Nodes = "fake", images: Sequence[Path] = ()) -> Iterator[Cluster]:
-    """Ready: its node is, and its DNS where the node is real, which has the archives `images` loaded. Raises programs.Missing."""
+    """Ready: its node is, and its DNS where the node is real, which has the archives `images` loaded. Raises Missing."""
     programs.built(*_CONTROL, *(("kwok",) if nodes == "fake" else ()))
     with guards.guard() as guard:
         folder = guard.folder("aic-k-")  # short: the paths of sockets are

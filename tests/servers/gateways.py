@@ -23,7 +23,7 @@ _HOSTNAME = "AddressNotUsable"
 
 @contextlib.contextmanager
 def controller(server: Server, *, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """It runs; whether it is done with something, `opinions` waits for. Raises istio.Missing."""
+    """It runs; whether it is done with something, `opinions` waits for. Raises Missing."""
     program = istio.binaries() / "pilot-discovery"
     istio.authority(folder / "ca")
     (folder / "mesh.yaml").write_text(yaml.safe_dump(istio.MESH))

@@ -33,6 +33,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from tests.servers.needs import Missing
+
 PROGRAMS = {"pilot-discovery": "pilot", "pilot-agent": "pilot", "istioctl": "istioctl"}
 PLAIN, SECURE, HTTP, WEBHOOKS, MONITORING, ADMIN, STATUS = 15010, 15012, 15080, 15017, 15014, 19000, 15100
 """Ports in the network of one's own; the last two are the first of as many as there are workloads."""
@@ -41,10 +43,6 @@ _STARTING, _READING, _BUILDING = 60.0, 20.0, 1500.0
 
 
 _DURATION = re.compile(r"[0-9.]+s")
-
-
-class Missing(Exception):
-    """There is no Istio here, and why."""
 
 
 def binaries() -> Path:

@@ -43,7 +43,7 @@ _SETTINGS = {
 
 
 def install(cluster: Cluster) -> None:
-    """Ready: what is applied from now on is validated and injected. Raises istio.Missing."""
+    """Ready: what is applied from now on is validated and injected. Raises Missing."""
     cluster.load(*images())
     cluster.apply(*crds.gateway_api("standard"))
     cluster.kubectl("create", "namespace", SYSTEM)

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+
+
+class Missing(Exception):
+    """A program that tests use can't be had here, and why."""
 
 
 def need(obstacle: str | None) -> None:
@@ -12,3 +18,12 @@ def need(obstacle: str | None) -> None:
         if os.environ.get("CI"):
             pytest.fail(obstacle)
         pytest.skip(obstacle)
+
+
+def built(*programs: Callable[[], Path]) -> None:
+    """What is not there is built or fetched."""
+    try:
+        for program in programs:
+            program()
+    except Missing as error:
+        need(str(error))

@@ -20,6 +20,8 @@ from pathlib import Path
 
 import platformdirs
 
+from tests.servers.needs import Missing
+
 VERSION, ETCD, KWOK = "1.34.4", "3.6.16", "0.7.0"
 COMMANDS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl", "kubelet", "kube-proxy")
 EVERYTHING = (*COMMANDS, "etcd", "kwok", "coredns", "pause", "echo")
@@ -29,10 +31,6 @@ SOURCES = Path(__file__).parent / "kubernetes"
 CACHE = Path(platformdirs.user_cache_dir("aiculturekit-servers"))
 _BUILDING = 5400.0
 """Generous: in CI the build only has what other steps leave."""
-
-
-class Missing(Exception):
-    """There is no Kubernetes here, and why."""
 
 
 def path(name: str) -> Path:

