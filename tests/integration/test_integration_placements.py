@@ -233,6 +233,14 @@ def test_a_killed_daemon_is_followed_by_one_that_carries_on(app: App) -> None:
     until(lambda: app.releases()[0]["state"] == "current")
     assert app.get("deployment", "web-v1")["status"]["updatedReplicas"] == 2
     assert app.plan() == []
+    with product() as second:
+        second.set(KUBECONFIG=str(app.cluster.kubeconfig))
+        elsewhere = App(app.folder, app.name, second, app.cluster)
+        assert second.run("plan", str(app.folder), "--to", "staging").returncode == 0
+        done = elsewhere.deploy()
+        assert done.returncode == 0, done.stdout + done.stderr
+        newest = elsewhere.releases()[0]
+        assert (newest["number"], newest["state"]) == (2, "current")
 
 
 def started(app: App, home: Path | None = None) -> subprocess.Popen[str]:

@@ -280,6 +280,7 @@ class Placements:
             async with self.target(placement) as target:
                 await target.prepare()
                 async with self._locked(placement, target, emit):
+                    await target.history.load()  # it is written at the version that was read
                     await Pipeline(database=self._database, target=target).resume(operation, emit=emit)
                     await self._tell(target, operation.app)
             return operation.release

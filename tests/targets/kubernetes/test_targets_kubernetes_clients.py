@@ -43,6 +43,13 @@ async def test_what_passes_is_tried_again(api: Api) -> None:
     assert [method for method, _ in api.asked].count("PATCH") == 3
 
 
+async def test_who_only_writes_at_the_same_moment_is_no_conflict(api: Api) -> None:
+    busy = iter([Answer(409, status(409, "the object has been modified")), None])
+    api.before = lambda method, path: next(busy) if method == "PATCH" else None
+    await api.client().apply(config("one"))
+    assert api.names("configmaps") == {"one"}
+
+
 async def test_an_answer_that_is_lost_is_no_matter(api: Api) -> None:
     lost = iter([True, False])
 

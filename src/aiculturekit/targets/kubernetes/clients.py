@@ -114,9 +114,17 @@ class Client:
         query = {"fieldManager": MANAGER, "fieldValidation": "Strict", "force": str(is_forced).lower()}
         headers = {"content-type": "application/apply-patch+yaml"}
         ask = _ask("patch", known, metadata["name"], namespace)
-        return await self._json(
-            "PATCH", known.path(namespace, metadata["name"]), ask=ask, query=query, headers=headers, body=manifest
-        )
+        path = known.path(namespace, metadata["name"])
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                return await self._json("PATCH", path, ask=ask, query=query, headers=headers, body=manifest)
+            except answers.Conflicted as conflict:
+                # Without a field in dispute somebody (a controller, with the status) only wrote at the same moment.
+                if conflict.clashes or attempt == _ATTEMPTS:
+                    raise
+            await asyncio.sleep(_pause(attempt))
 
     async def create(self, manifest: Mapping[str, Any]) -> Json:
         """Raises Conflicted where one of the name is there (which may be this very one: an answer can be lost)."""
@@ -200,7 +208,7 @@ class Client:
         """Tried again after a pause that grows, by chance a shorter one (so that many do not come back together)."""
         trouble: AicError | None = None
         for attempt in range(attempts):
-            pause = random.uniform(0, min(_LONGEST, _FIRST * 2**attempt))  # noqa: S311
+            pause = _pause(attempt)
             try:
                 async with self._room:
                     answer = await self._http.request(method, path, timeout=_PATIENCE, **options)
@@ -225,6 +233,10 @@ class Client:
             say("the cluster at {server} does not answer: {error}", server=self.server, error=said),
             hint=say("`kubectl cluster-info` tries the same; mind VPNs, proxies and the context"),
         )
+
+
+def _pause(attempt: int) -> float:
+    return random.uniform(0, min(_LONGEST, _FIRST * 2**attempt))  # noqa: S311
 
 
 def _ask(verb: str, kind: Kind, name: str, namespace: str) -> Ask:
