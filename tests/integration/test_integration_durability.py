@@ -24,7 +24,7 @@ from tests.resources.keepers import DONE
 from tests.resources.stages import require_mysql
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(3600)]
-ROUNDS = int(os.environ.get("AIC_ROUNDS", "6"))
+ROUNDS = int(os.environ.get("AIC_ROUNDS", "3"))
 __all__ = ["own"]
 KILLED = (("server",), ("daemon",), ("server", "daemon"))
 WITHIN = 90.0
