@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from aiculturekit import state, threads
-from aiculturekit.control import trusts
+from aiculturekit.control import masks, trusts
 from aiculturekit.control.applications import Applications
 from aiculturekit.control.autoscalers import Autoscaler
 from aiculturekit.control.backups import Backups
 from aiculturekit.control.branches import Branches
 from aiculturekit.control.clusters import Clusters
 from aiculturekit.control.deliveries import Deliveries, telling
+from aiculturekit.control.environments import Environments
 from aiculturekit.control.feeds import Feeds
 from aiculturekit.control.flows import Flows
 from aiculturekit.control.guests import Guests
@@ -30,12 +31,13 @@ from aiculturekit.control.lives import Life
 from aiculturekit.control.observations import Observations
 from aiculturekit.control.operations import Operation, Operations
 from aiculturekit.control.placements import Pin, Placement, Placements
+from aiculturekit.control.promotions import Promotions
 from aiculturekit.control.resources import Resources
 from aiculturekit.control.rollouts import Parts as RolloutParts
 from aiculturekit.control.rotations import Rotations
 from aiculturekit.control.sightings import Sightings
 from aiculturekit.control.snapshots import Snapshots
-from aiculturekit.control.views import Views, mask
+from aiculturekit.control.views import Views
 from aiculturekit.deploy.changes import Emit
 from aiculturekit.deploy.pipeline import Pipeline
 from aiculturekit.engine import isolation
@@ -84,6 +86,8 @@ class Parts:
     deliveries: Deliveries
     placements: Placements
     clusters: Clusters
+    environments: Environments
+    promotions: Promotions
     snapshots: Snapshots
     backups: Backups
     branches: Branches
@@ -199,13 +203,14 @@ async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) ->
     branches = Branches(target=target, store=scions, operations=operations)
     rotations = Rotations(database=database, target=target, stores=stores, operations=operations)
     looks = Inspections(home=given.home, engine=engine, stores=stores)
-    resources = Resources(target=target, looks=looks, url=lambda url: mask("", url)[0])
+    resources = Resources(target=target, looks=looks, url=lambda url: masks.mask("", url)[0])
     guests = Guests(database=database, target=target, stores=stores)
     delivering = RolloutParts(database, target, pipeline, engine, mesh, operations, telling(hub.tell))
     deliveries = Deliveries(home=given.home, applications=applications, parts=delivering)
     placements = Placements(
         database=database, operations=operations, open_client=_cluster, pin=_pinning(given.home), node=node
     )
+    clusters = Clusters(placements)
     sightings = Sightings(database)
     await sightings.open()
     observations = Observations(mesh=mesh, hub=hub, sightings=sightings)
@@ -227,6 +232,7 @@ async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) ->
             }
         ),
     )
+    environments = Environments(database=database, views=views, placements=placements, clusters=clusters)
     feeds = late.feeds = Feeds(home=given.home, database=database, hub=hub, views=views)
     flows = Flows(
         views=views, observations=observations, sightings=sightings, in_force=target.in_force, refusals=feeds.refusals
@@ -267,7 +273,9 @@ async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) ->
         applications=applications,
         deliveries=deliveries,
         placements=placements,
-        clusters=Clusters(placements),
+        clusters=clusters,
+        environments=environments,
+        promotions=Promotions(environments, placements),
         snapshots=snapshots,
         backups=backups,
         branches=branches,

@@ -93,6 +93,16 @@ class Pin(Protocol):
         ...
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Carried:
+    """What is brought along from where it ran, in place of what would be built: how documents get their images, and the digests of the
+    code that these were made of."""
+
+    pin: Pin
+    verb: str = "promote"
+    sources: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
 class Placements:
     """`holder` names this daemon in a cluster's lock."""
 
@@ -100,34 +110,37 @@ class Placements:
         self._database, self._operations, self._open, self._pin = database, operations, open_client, pin
         self._holder = f"{platform.node()}/{node}"
 
-    async def deploy(self, file: Path, *, environment: str, caller: Caller, takes_over: bool = False) -> Operation:
+    async def deploy(
+        self, file: Path, *, environment: str, caller: Caller, takes_over: bool = False, carried: Carried | None = None
+    ) -> Operation:
         """Make the file true there. Raises SpecError, Mistake, Unsupported before anything is touched."""
         application, placement = await self._loaded(file, environment, caller)
-        wish = dataclasses.replace(
-            await wishes.of_file(application, verb="deploy", reason=caller.reason, author=caller.author),
-            app=placement.key,
-        )
+        carried = carried or Carried(self._pin, verb="deploy")
+        wish = await self._wish(application, placement, carried, caller)
         await self._remember(placement)
 
         async def work(emit: Emit) -> int | None:
             documents = portable(
-                await self._pin(application, wish.documents, cluster=placement.cluster, is_pushed=True, emit=emit)
+                await carried.pin(application, wish.documents, cluster=placement.cluster, is_pushed=True, emit=emit)
             )
             return await self._make(
                 placement, dataclasses.replace(wish, documents=documents), emit, Wishes(takes_over=takes_over)
             )
 
-        return self._operations.start(placement.key, verb="deploy", author=caller.author, work=work)
+        return self._operations.start(placement.key, verb=carried.verb, author=caller.author, work=work)
 
-    async def plan(self, file: Path, *, environment: str, caller: Caller) -> tuple[Application, tuple[Step, ...]]:
+    async def plan(
+        self, file: Path, *, environment: str, caller: Caller, carried: Carried | None = None
+    ) -> tuple[Application, tuple[Step, ...]]:
         """What `deploy` would do now, and why. Touches nothing."""
         application, placement = await self._loaded(file, environment, caller)
-        wish = dataclasses.replace(
-            await wishes.of_file(application, verb="plan", reason="", author=""), app=placement.key
-        )
+        carried = carried or Carried(self._pin, verb="plan")
+        wish = await self._wish(application, placement, carried, caller)
         async with self.target(placement) as target:
             documents = portable(
-                await self._pin(application, wish.documents, cluster=placement.cluster, is_pushed=False, emit=_unheard)
+                await carried.pin(
+                    application, wish.documents, cluster=placement.cluster, is_pushed=False, emit=_unheard
+                )
             )
             pipeline = Pipeline(database=self._database, target=target)
             return application, await pipeline.plan(dataclasses.replace(wish, documents=documents))
@@ -228,6 +241,10 @@ class Placements:
             yield Kubernetes(client, app=placement.app, cluster=placement.cluster, wishes=wishes)
         finally:
             await client.close()
+
+    async def _wish(self, application: Application, placement: Placement, carried: Carried, caller: Caller) -> Change:
+        found = await wishes.of_file(application, verb=carried.verb, reason=caller.reason, author=caller.author)
+        return dataclasses.replace(found, app=placement.key, sources=carried.sources or found.sources)
 
     async def _make(self, placement: Placement, wish: Change, emit: Emit, wishes: Wishes) -> int | None:
         async with self._turn(placement, emit, wishes) as target:

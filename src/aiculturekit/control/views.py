@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from aiculturekit import __version__
-from aiculturekit.control import graphs, phrases, places, times, unreached
+from aiculturekit.control import graphs, masks, phrases, places, times, unreached
 from aiculturekit.control.observations import Observations
 from aiculturekit.control.operations import Operations
 from aiculturekit.engine.logs import Record, read
@@ -26,9 +25,7 @@ from aiculturekit.targets import tiers
 from aiculturekit.targets.local import Local, data
 from aiculturekit.targets.nodes import SERVER_VERSION
 
-SECRET = re.compile(r"pass|secret|token|key|credential|private|dsn", re.I)
 _RANK = ("service", "job", "resource")
-_URL_PASSWORD = re.compile(r"(?<=://)([^:/@\s]+):([^@/\s]+)@")
 
 
 class Views:
@@ -232,18 +229,10 @@ def log_record(app: str, record: Record) -> dict[str, Any]:
     return record.as_dict() | {"app": app, "at": times.iso(record.at)}
 
 
-def mask(name: str, value: str) -> tuple[str, bool]:
-    """The value as it may be shown, and whether something was hidden: what sounds secret, and passwords within URLs."""
-    if SECRET.search(name) and value:
-        return "••••••", True
-    shown = _URL_PASSWORD.sub(r"\1:••••••@", value)
-    return shown, shown != value
-
-
 def _masked(environment: Mapping[str, str]) -> list[dict[str, Any]]:
     rows = []
     for name, value in sorted(environment.items()):
-        shown, masked = mask(name, value)
+        shown, masked = masks.mask(name, value)
         rows.append({"name": name, "value": shown, "masked": masked})
     return rows
 

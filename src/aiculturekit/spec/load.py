@@ -39,6 +39,14 @@ def environments(file: Path) -> tuple[str, ...]:
     return tuple(map(str, known)) if isinstance(known, Mapping) else ()
 
 
+def merged(file: Path, *, environment: str | None = None) -> dict[str, Any]:
+    """What the file says for the environment, as it is written: overlaid, nothing filled in, secrets by reference. Raises SpecError."""
+    value, places = texts.read(_raw(file), file=str(file))
+    chosen = environment or DEFAULT
+    _check_environment(value, environment, file, places)
+    return overlays.merged(value, places, environment=chosen)[0]
+
+
 def _raw(file: Path) -> bytes:
     try:
         with file.open("rb") as stream:

@@ -11,6 +11,7 @@ from aiculturekit.cli.commands import (
     backups,
     deliveries,
     doctors,
+    environments,
     files,
     images,
     lives,
@@ -43,6 +44,7 @@ def application() -> Any:
             app.command(name, help=module.HELP[name]())(command)
     app.add_typer(servers.group(), name="server")
     app.add_typer(meshes.group(), name="mesh")
+    app.add_typer(environments.group(), name="env")
     app.add_typer(resources.group(), name="resources")
     app.add_typer(snapshots.group(), name="snapshot")
     app.add_typer(stores.group(), name="db")

@@ -37,6 +37,7 @@ def _row(key: str, kind: str, one: Json, pods: Sequence[Json]) -> Json:
         "kind": _KINDS[kind],
         "version": version,
         "object": f"{kind}/{metadata['name']}",
+        "image": _image(spec, name),
         "replicas": replicas,
         "restarts": sum(_restarts(pod) for pod in pods),
         "pods": [pod["metadata"]["name"] for pod in pods],
@@ -51,6 +52,13 @@ def _row(key: str, kind: str, one: Json, pods: Sequence[Json]) -> Json:
     is_whole = ready >= replicas and status.get("updatedReplicas", replicas) >= replicas
     state = "ready" if is_whole else "starting" if trouble is None or trouble.patience is None else "failed"
     return row | {"ready": ready, "state": state, "reason": "" if is_whole else str(trouble or "")}
+
+
+def _image(spec: Json, name: str) -> str:
+    """Of the workload's own container."""
+    template = spec.get("template") or spec.get("jobTemplate", {}).get("spec", {}).get("template", {})
+    containers = template.get("spec", {}).get("containers") or [{}]
+    return str(next((one for one in containers if one.get("name") == name), containers[0]).get("image", ""))
 
 
 def _job_state(status: Json) -> str:
