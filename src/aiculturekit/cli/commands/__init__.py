@@ -13,6 +13,7 @@ from aiculturekit.cli.commands import (
     doctors,
     environments,
     files,
+    forges,
     images,
     lives,
     looks,
@@ -49,6 +50,7 @@ def application() -> Any:
     app.add_typer(snapshots.group(), name="snapshot")
     app.add_typer(stores.group(), name="db")
     app.add_typer(backups.group(), name="backup")
+    app.add_typer(forges.group(), name="ci")
     app.callback()(_options)
     return app
 
