@@ -36,15 +36,22 @@ class Product:
             raise RuntimeError(f"aic {' '.join(words)} ended with {done.returncode}: {done.stdout}{done.stderr}")
         return done.stdout
 
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str, seconds: float = 300) -> subprocess.CompletedProcess[str]:
         """Run a command, however it ends."""
         return subprocess.run(
             [sys.executable, "-m", "aiculturekit", *words],
             env=self._environment,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=seconds,
             check=False,
+        )
+
+    def begun(self, *words: str) -> subprocess.Popen[str]:
+        """A command that goes on; what it says, on both its outputs, is read from it."""
+        command = [sys.executable, "-u", "-m", "aiculturekit", *words]
+        return subprocess.Popen(
+            command, env=self._environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
 
     def timed(self, *words: str) -> float:

@@ -300,6 +300,74 @@ def test_whoever_may_not_is_told_what_he_may_not(app: App, tmp_path: Path) -> No
     assert app.says() == "hello"
 
 
+def token_of(app: App, account: str) -> str:
+    """Of an account that may do everything."""
+    binding = ("clusterrolebinding", f"{app.name}-{account}", "--clusterrole=cluster-admin")
+    app.kubectl("create", "serviceaccount", account)
+    app.cluster.kubectl("create", *binding, f"--serviceaccount={app.name}:{account}")
+    return app.kubectl("create", "token", account).strip()
+
+
+def test_a_program_of_the_kubeconfig_logs_in_and_is_asked_again_when_its_token_has_ended(
+    app: App, tmp_path: Path
+) -> None:
+    app.deployed()
+    token = token_of(app, "robot")
+    credential = {
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "kind": "ExecCredential",
+        "status": {"token": "TOKEN"},
+    }
+    program = tmp_path / "login"
+    program.write_text(
+        f"#!/bin/sh\ncase $KUBERNETES_EXEC_INFO in *client.authentication.k8s.io/v1*) ;; *) exit 4 ;; esac\n"
+        f"echo asked >> {tmp_path}/asked\n[ -e {tmp_path}/ended ] && echo 'your session has ended' >&2 && exit 3\n"
+        f"[ $(wc -l < {tmp_path}/asked) = 1 ] && token=ended || token={token}\n"
+        f"echo '{json.dumps(credential)}' | sed s/TOKEN/$token/\n"
+    )
+    program.chmod(0o755)
+    found = json.loads(app.cluster.kubectl("config", "view", "--raw", "-o", "json"))
+    asked = {"apiVersion": "client.authentication.k8s.io/v1", "command": "./login", "interactiveMode": "IfAvailable"}
+    found["users"] = [{"name": found["users"][0]["name"], "user": {"exec": asked}}]
+    (tmp_path / "robot").write_text(json.dumps(found))
+    with product() as second:
+        second.set(KUBECONFIG=str(tmp_path / "robot"))
+        other = App(app.folder, app.name, second, app.cluster)
+        assert other.deployed(says="a program's")["release"] == 2
+        assert len((tmp_path / "asked").read_text().split()) >= 2
+        (tmp_path / "ended").touch()
+        done = other.deploy()
+    assert done.returncode == 1
+    assert "your session has ended" in done.stderr and token not in done.stderr + done.stdout
+    assert app.says() == "a program's"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a mount of its own needs root")
+def test_in_a_pod_its_own_account_logs_in(app: App, tmp_path: Path) -> None:
+    """What a pod has: the account's files, and the server's address in two variables. No kubeconfig."""
+    app.deployed()
+    token, host, port = token_of(app, "pod"), app.cluster.api.base_url.host, app.cluster.api.base_url.port
+    place = "/run/secrets/kubernetes.io/serviceaccount"
+    app.write(says="a pod's")
+    with product() as second:
+        environment = {
+            **{key: value for key, value in os.environ.items() if key != "KUBECONFIG"},
+            "AIC_HOME": str(second.home), "AIC_ISOLATED": "1", "AIC_LANG": "en", "HOME": str(tmp_path),
+            "KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": str(port), "TOKEN": token,
+        }  # fmt: skip
+        script = (
+            f"mount -t tmpfs tmpfs /run; mkdir -p {place}; printf %s $TOKEN > {place}/token; unset TOKEN\n"
+            f"cp {app.cluster.place.folder}/pki/ca.crt {place}/ca.crt; printf %s {app.name} > {place}/namespace\n"
+            f"exec {sys.executable} -m aiculturekit deploy {app.folder} --to staging"
+        )
+        command = ["unshare", "-m", "--propagation", "private", "/bin/sh", "-ec", script]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert app.says() == "a pod's"
+    (newest, *_) = app.releases()
+    assert (newest["number"], newest["state"]) == (2, "current")
+
+
 def test_all_of_it_goes_and_what_is_protected_stays(app: App) -> None:
     extra = "resources:\n  files: {type: volume}\nprotect: [resources/files]"
     app.write()

@@ -86,6 +86,10 @@ def _looking(routes: Endpoints, clusters: Clusters) -> None:
     async def place(placement: str, kubeconfig: str = "", file: str = "") -> Json:
         return await clusters.place(placement, caller=Caller(kubeconfig=kubeconfig, file=file))
 
+    @routes.get("/{placement}/entry", summary="The service of its public path")
+    async def entry(placement: str, kubeconfig: str = "", file: str = "") -> Json:
+        return await clusters.entry(placement, caller=Caller(kubeconfig=kubeconfig, file=file))
+
     @routes.get("/{placement}/workloads", summary="What runs there")
     async def workloads(placement: str, kubeconfig: str = "", file: str = "") -> list[Json]:
         return await clusters.workloads(placement, caller=Caller(kubeconfig=kubeconfig, file=file))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -116,6 +119,26 @@ def become(name: str, words: Sequence[str]) -> None:
     """This process becomes kubectl, so its exit code and its signals are the command's own."""
     command = kubectl(name, words)
     os.execv(command[0], command)  # noqa: S606
+
+
+def visit(name: str, *, only_print: bool, as_json: bool) -> int:
+    """A port of this machine leads to the application's public path until it is interrupted; kubectl's exit code."""
+    entry = daemons.ensure().get(path(name, "/entry"))
+    command = kubectl(name, ["port-forward", f"service/{entry['service']}", f":{entry['port']}"])
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process,
+        contextlib.suppress(KeyboardInterrupt),
+    ):
+        said = (process.stdout.readline() if process.stdout else "").split()
+        if place := next((word for word in said if word.startswith("127.0.0.1:")), ""):
+            url = f"http://{place}{entry['path']}"
+            outputs.print_json({"url": url}) if as_json else print(say("{url}  (Ctrl-C ends it)", url=url), flush=True)
+            if not only_print and sys.stdout.isatty():
+                import webbrowser  # heavy: only where one is opened
+
+                webbrowser.open(url)
+        return process.wait()
+    return 0
 
 
 def object_of(client: Client, name: str, workload: str) -> str:

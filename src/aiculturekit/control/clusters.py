@@ -13,6 +13,7 @@ from aiculturekit.errors import AicError, NotFound
 from aiculturekit.language import say
 from aiculturekit.targets.kubernetes import kubeconfigs, sights
 from aiculturekit.targets.kubernetes.answers import Ask
+from aiculturekit.targets.kubernetes.objects import PORT
 from aiculturekit.targets.kubernetes.target import Kubernetes
 
 Json = dict[str, Any]
@@ -52,6 +53,20 @@ class Clusters:
             "namespace": cluster.namespace,
             "kubeconfig": [str(file) for file in files],
         }
+
+    async def entry(self, key: str, *, caller: Caller) -> Json:
+        """The service of a public path, the shortest one, as it is in force. Raises NotFound."""
+        placement = await self._placements.find(key, caller)
+        async with self._placements.target(placement) as target:
+            await target.observe(key)
+            entries = {one.name: one.body["service"] for one in target.in_force() if one.kind == "ingress"}
+        if not entries:
+            raise NotFound(
+                say("{app} has no public path there", app=key),
+                hint=say("`aic forward --app {app} WORKLOAD PORT` leads to any of its workloads", app=key),
+            )
+        path = min(entries)
+        return {"path": path, "service": entries[path], "port": PORT}
 
     async def logs(self, key: str, *, workload: str | None, tail: int, caller: Caller) -> list[Json]:
         """By time."""

@@ -168,16 +168,6 @@ def test_the_target_comes_before_the_callers_environment(tmp_path: Path) -> None
         kubeconfigs.files("", asked="", home=tmp_path)
 
 
-def test_a_program_that_makes_tokens_is_told_its_version(tmp_path: Path) -> None:
-    asked = {"apiVersion": "client.authentication.k8s.io/v1", "command": "login", "env": [{"name": "A", "value": "b"}]}
-    found = kubeconfigs.readable(kubeconfigs.merged([kubeconfig(tmp_path, "one", exec=asked)]))["users"][0]["user"][
-        "exec"
-    ]
-    assert found["apiVersion"] == "client.authentication.k8s.io/v1beta1"
-    told = {one["name"]: one["value"] for one in found["env"]}
-    assert json.loads(told["KUBERNETES_EXEC_INFO"])["apiVersion"] == "client.authentication.k8s.io/v1"
-
-
 def ledger(size: int) -> Ledger:
     import random
 
@@ -264,7 +254,18 @@ async def test_whoever_died_loses_it_and_whoever_lives_does_not(api: Api) -> Non
             await lock(api, "third")._take(1.2, print)
         await asyncio.sleep(0.7)
         with pytest.raises(Busy, match="ran out"):
-            dead.require()
+            await dead.require()
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_lock_that_ran_out_is_held_on_where_nobody_else_took_it(api: Api) -> None:
+    """The cluster did not answer for longer than a lock lasts; then it does."""
+    ours = lock(api, "ours")
+    await ours._take(1, print)
+    await asyncio.sleep(0.8)
+    await ours.require()
+    with pytest.raises(Busy, match="is being deployed by ours"):
+        await lock(api, "other")._take(0.1, print)
 
 
 def container(**state: Any) -> dict[str, Any]:

@@ -24,7 +24,7 @@ HELP = {
     "down": lambda: say("Take an application down. Its data and its releases stay."),
     "ps": lambda: say("Show what runs."),
     "logs": lambda: say("Show what workloads print."),
-    "open": lambda: say("Open the console in a browser, logged in."),
+    "open": lambda: say("Open the console in a browser, logged in; of APP@ENV, the application itself."),
 }
 
 
@@ -218,6 +218,8 @@ def open_(
     only_print: Annotated[bool, typer.Option("--print", help=say("Print the link instead of opening it."))] = False,
     as_json: Json = False,
 ) -> None:
+    if app and placements.is_one(app):
+        raise typer.Exit(placements.visit(app, only_print=only_print, as_json=as_json))
     client = Client.of_home()
     url = client.post("login-links")["url"] + (f"&next=/apps/{app}" if app else "")
     if as_json:

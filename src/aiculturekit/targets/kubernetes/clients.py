@@ -10,7 +10,7 @@ import asyncio
 import dataclasses
 import json
 import random
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,6 +19,7 @@ from aiculturekit.errors import Again, AicError, HostTrouble, NotFound, Refused,
 from aiculturekit.language import say
 from aiculturekit.targets.kubernetes import answers, kubeconfigs
 from aiculturekit.targets.kubernetes.answers import Ask
+from aiculturekit.targets.kubernetes.logins import Program
 
 MANAGER = "aiculturekit"
 """The name of our fields' manager."""
@@ -255,11 +256,14 @@ def _opened(files: tuple[Path, ...], context: str) -> Client:
     from lightkube.config import client_adapter, kubeconfig  # heavy: as above
     from lightkube.core.exceptions import ConfigError  # heavy: as above
 
+    program: Program | None = None
     try:
         if files:
             merged = kubeconfigs.merged(files)
             name = kubeconfigs.selected(merged, context=context)
-            one = kubeconfig.KubeConfig.from_dict(kubeconfigs.readable(merged), fname=files[0]).get(name)
+            if program := kubeconfigs.program(merged, context=name):
+                merged = kubeconfigs.logged_in(merged, login := program.login(), context=name)
+            one = kubeconfig.KubeConfig.from_dict(merged, fname=files[0]).get(name)
         else:
             one = kubeconfig.KubeConfig.from_service_account().get()
         if one is None or one.user is None:
@@ -267,6 +271,8 @@ def _opened(files: tuple[Path, ...], context: str) -> Client:
         is_near = any(host in one.cluster.server for host in ("//127.", "//localhost", "//[::1]"))
         given = client_adapter.ConnectionParams(timeout=httpx2.Timeout(_PATIENCE), trust_env=not is_near)
         http: Any = client_adapter.AsyncClient(one, given)
+        if program and login.token:
+            http.auth = _renewing(program, login.token)
     except (ConfigError, KeyError, OSError, ValueError, TypeError) as error:
         raise HostTrouble(
             say("the kubeconfig can't be used: {error}", error=str(error) or type(error).__name__),
@@ -274,8 +280,27 @@ def _opened(files: tuple[Path, ...], context: str) -> Client:
         ) from error
 
     def trouble(error: Exception) -> str | None:
-        if isinstance(error, ConfigError):
+        if isinstance(error, (ConfigError, HostTrouble)):
             return str(error)
         return (str(error) or type(error).__name__) if isinstance(error, (httpx2.HTTPError, OSError)) else None
 
     return Client(http, server=one.cluster.server, trouble=trouble)
+
+
+def _renewing(program: Program, token: str) -> Any:
+    """A token ends during a long deploy: then the program is asked for another."""
+    import httpx2  # heavy: only whoever deploys to a cluster pays for it
+
+    class Renewing(httpx2.Auth):
+        def __init__(self) -> None:
+            self.token = token
+
+        async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
+            request.headers["Authorization"] = f"Bearer {self.token}"
+            answer = yield request
+            if answer.status_code == 401:
+                self.token = (await threads.run(program.login)).token
+                request.headers["Authorization"] = f"Bearer {self.token}"
+                yield request
+
+    return Renewing()

@@ -7,7 +7,7 @@ a name is right about it), ~/.kube/config, the service account of the pod that w
 
 from __future__ import annotations
 
-import json
+import base64
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,11 +17,13 @@ import yaml
 
 from aiculturekit.errors import HostTrouble, Mistake
 from aiculturekit.language import say
+from aiculturekit.targets.kubernetes.logins import Login, Program
 
 _USUAL = "~/.kube/config"
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _SECTIONS = ("clusters", "users", "contexts")
 _FILES = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
+_TOLD = ("server", "tls-server-name", "insecure-skip-tls-verify", "certificate-authority-data", "proxy-url")
 Json = dict[str, Any]
 
 
@@ -75,21 +77,49 @@ def selected(config: Mapping[str, Any], *, context: str) -> str:
     return str(name)
 
 
-def readable(config: Mapping[str, Any]) -> Json:
-    """For lightkube, which tells a program that makes tokens nothing of the version that it is asked in, and knows the older name alone."""
-    users = [_asking(one) for one in config["users"]]
+def program(config: Mapping[str, Any], *, context: str) -> Program | None:
+    """The program that logs in for the context's user; None where nobody has to."""
+    user = _named(config, "users", "user", context)
+    asked = user.get("exec")
+    return Program(asked, _cluster(_named(config, "clusters", "cluster", context))) if asked else None
+
+
+def logged_in(config: Mapping[str, Any], login: Login, *, context: str) -> Json:
+    """With what the program answered in the place of the program."""
+    given = {
+        "token": login.token,
+        "client-certificate-data": _coded(login.certificate),
+        "client-key-data": _coded(login.key),
+    }
+    who = _context(config, context).get("user")
+    users = [
+        one | {"user": {key: value for key, value in given.items() if value}} if one["name"] == who else one
+        for one in config["users"]
+    ]
     return {**config, "users": users}
 
 
-def _asking(entry: Json) -> Json:
-    asked = (entry.get("user") or {}).get("exec")
-    if not asked:
-        return entry
-    version = asked.get("apiVersion", "client.authentication.k8s.io/v1beta1")
-    told = {"apiVersion": version, "kind": "ExecCredential", "spec": {"interactive": False}}
-    variables = [*(asked.get("env") or ()), {"name": "KUBERNETES_EXEC_INFO", "value": json.dumps(told)}]
-    known = asked | {"apiVersion": version.replace("/v1", "/v1beta1") if version.endswith("/v1") else version}
-    return entry | {"user": entry["user"] | {"exec": known | {"env": variables}}}
+def _context(config: Mapping[str, Any], name: str) -> Json:
+    found: Json = next(one for one in config["contexts"] if one["name"] == name).get("context") or {}
+    return found
+
+
+def _named(config: Mapping[str, Any], section: str, kind: str, context: str) -> Json:
+    name = _context(config, context).get(kind)
+    return next((one.get(kind) or {} for one in config[section] if one["name"] == name), {})
+
+
+def _cluster(entry: Mapping[str, Any]) -> Json:
+    """As such programs are told it: with the authority's certificate itself."""
+    known = {key: entry[key] for key in _TOLD if key in entry}
+    file = entry.get("certificate-authority")
+    if file and "certificate-authority-data" not in known:
+        known["certificate-authority-data"] = _coded(Path(file).read_text("utf-8"))
+    return known
+
+
+def _coded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
 
 
 def _read(file: Path) -> Json:
@@ -103,10 +133,13 @@ def _read(file: Path) -> Json:
 
 
 def _absolute(entry: Json, folder: Path) -> Json:
-    """Paths in a kubeconfig are relative to its folder."""
+    """Paths in a kubeconfig are relative to its folder; a program without a slash is looked for on the PATH."""
     kind = next((key for key in ("cluster", "user") if key in entry), None)
     if kind is None:
         return entry
     body = entry[kind] or {}
-    paths = {key: str(folder / body[key]) for key in _FILES if body.get(key)}
+    paths: Json = {key: str(folder / body[key]) for key in _FILES if body.get(key)}
+    asked = body.get("exec") or {}
+    if "/" in asked.get("command", ""):
+        paths["exec"] = asked | {"command": str(folder / asked["command"])}
     return entry | {kind: body | paths}

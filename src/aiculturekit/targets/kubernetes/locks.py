@@ -35,10 +35,11 @@ class Lock:
         self._client, self._app, self._name, self._namespace = client, app, f"aic-{app}", namespace
         self._holder, self._labels = holder, dict(labels)
         self._until = 0.0
+        self._renewing = asyncio.Lock()
 
-    def require(self) -> None:
-        """Raises Busy where it ran out: somebody else may have it."""
-        if time.monotonic() > self._until:
+    async def require(self) -> None:
+        """Where it ran out (the cluster did not answer for so long) it is held on as long as nobody else took it. Raises Busy."""
+        if time.monotonic() > self._until and not await self._renewed():
             raise Busy(
                 say("the cluster did not answer for so long that the lock of {app} ran out", app=self._app),
                 hint=say("run the command again: it carries on from what is there"),
@@ -85,16 +86,22 @@ class Lock:
     async def _renew(self) -> None:
         while True:
             await asyncio.sleep(_RENEWED)
-            asked_at = time.monotonic()
             try:
-                found = await self._client.get(_API, "Lease", self._name, namespace=self._namespace)
-                if found is None or _other(found, self._holder) or not await self._write(found, self._holder):
+                if not await self._renewed():
                     self._until = 0.0
                     return
             except AicError as error:
                 log.warning("the lock of %s could not be renewed: %s", self._app, error.message)
-            else:
-                self._until = asked_at + LASTS
+
+    async def _renewed(self) -> bool:
+        """Whether it is still ours."""
+        async with self._renewing:
+            asked_at = time.monotonic()
+            found = await self._client.get(_API, "Lease", self._name, namespace=self._namespace)
+            if found is None or _other(found, self._holder) or not await self._write(found, self._holder):
+                return False
+            self._until = asked_at + LASTS
+            return True
 
     async def _give_back(self) -> None:
         try:

@@ -20,7 +20,8 @@ def rendered(app: str, *, accounts: Iterable[str], cluster: Cluster) -> Iterator
     yield Owned(APPLICATION, _namespace(app, cluster))
     for name in sorted(set(accounts)):
         manifest = made("v1", "ServiceAccount", name, app=app, cluster=cluster, component=name)
-        yield Owned(APPLICATION, manifest | {"automountServiceAccountToken": False})
+        pulls = {"imagePullSecrets": [{"name": cluster.pull_secret}]} if cluster.pull_secret else {}
+        yield Owned(APPLICATION, manifest | {"automountServiceAccountToken": False} | pulls)
     yield Owned(APPLICATION, made("v1", "LimitRange", app, app=app, cluster=cluster, spec={"limits": [_USUAL]}))
     hard = {"limits.cpu": cluster.cpu, "limits.memory": cluster.memory}
     if bounded := {name: value for name, value in hard.items() if value}:

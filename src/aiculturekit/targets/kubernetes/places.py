@@ -4,9 +4,11 @@ CONTEXT     of the kubeconfig; left out: its current one
 mesh        none, istio, linkerd, gateway-api
 flavor      a row of `flavors`: what a managed offering calls its ingress, its disks, its balancers
 registry    where images are pushed to and pulled from: registry.example.com/team
+pull_secret the Secret in the namespace by which nodes log in there, where they do not by themselves
 mirror      where the images of databases come from instead of Docker's registry
 host        public host names, with commas
 cni         true where the mesh's own network plugin is installed, so that pods need no privilege for it
+traces      percent of the requests whose trace goes to where the mesh (Istio) sends traces
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ class _Options:
     mesh: str = "none"
     flavor: str = "generic"
     registry: str = ""
+    pull_secret: str = ""
     mirror: str = ""
     host: str = ""
     kubeconfig: str = ""
@@ -42,6 +45,7 @@ class _Options:
     operator: str = ""
     cpu: str = ""
     memory: str = ""
+    traces: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -54,6 +58,7 @@ class Cluster:
     mesh: str = "none"
     flavor: Flavor = flavors.FLAVORS["generic"]
     registry: str = ""
+    pull_secret: str = ""
     mirror: str = "docker.io"
     hosts: tuple[str, ...] = ("*",)
     kubeconfig: str = ""
@@ -67,6 +72,7 @@ class Cluster:
     operator: str = ""
     cpu: str = ""
     memory: str = ""
+    traces: float = 0.0
     environment: str = "default"
 
     @property
@@ -88,12 +94,14 @@ def parse(target: Locator, *, environment: str = "default") -> Cluster:
     _require("flavor", options.flavor, tuple(flavors.FLAVORS))
     _require("autoscaler", options.autoscaler, ("hpa", "keda"))
     _require("operator", options.operator, ("", "cnpg"))
+    _require_traces(options)
     return Cluster(
         context=_context(target),
         namespace=namespace,
         mesh=options.mesh,
         flavor=flavors.FLAVORS[options.flavor],
         registry=options.registry.rstrip("/"),
+        pull_secret=options.pull_secret,
         mirror=options.mirror.rstrip("/") or "docker.io",
         hosts=tuple(host for host in options.host.split(",") if host) or ("*",),
         kubeconfig=options.kubeconfig,
@@ -107,6 +115,7 @@ def parse(target: Locator, *, environment: str = "default") -> Cluster:
         operator=options.operator,
         cpu=options.cpu,
         memory=options.memory,
+        traces=options.traces,
         environment=environment,
     )
 
@@ -119,6 +128,16 @@ def _context(target: Locator) -> str:
             hint=say("percent-encode any of : / ? # @ in its name"),
         )
     return target.hosts[0][0] if target.hosts else ""
+
+
+def _require_traces(options: _Options) -> None:
+    if not 0 <= options.traces <= 100:
+        raise LocatorError(say("kubernetes: traces is a percentage, from 0 to 100"))
+    if options.traces and options.mesh != "istio":
+        raise LocatorError(
+            say("kubernetes: traces are made by Istio's proxies, and the mesh is {mesh}", mesh=options.mesh),
+            hint=say("write mesh=istio, or take traces= out: workloads that report their own need it not"),
+        )
 
 
 def _require(option: str, value: str, known: tuple[str, ...]) -> None:

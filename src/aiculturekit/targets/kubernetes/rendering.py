@@ -24,7 +24,7 @@ _RUNNING = ("workload", "job", "migration")
 
 def rendered(app: str, documents: Sequence[Document], *, cluster: Cluster) -> tuple[Owned, ...]:
     """The same documents and cluster give the same objects. Where two say the same object, the later one is it."""
-    given = rules.node(app, documents)
+    given = rules.node(app, documents, traces=cluster.traces)
     at = rules.place(app, documents, cluster=cluster)
     found = [
         *namespaces.rendered(app, accounts=_accounts(documents, cluster), cluster=cluster),

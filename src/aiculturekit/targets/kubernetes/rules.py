@@ -8,7 +8,7 @@ from typing import Any
 
 from aiculturekit.locator import Locator
 from aiculturekit.mesh import manifests, plain
-from aiculturekit.mesh.nodes import Caller, Node, Service
+from aiculturekit.mesh.nodes import Caller, Node, Service, Tracing
 from aiculturekit.mesh.rendering import Manifest, Place, Renderer
 from aiculturekit.plan.documents import Document
 from aiculturekit.registry import RENDERERS
@@ -29,11 +29,13 @@ def renderer(cluster: Cluster) -> Renderer:
     return found
 
 
-def node(app: str, documents: Sequence[Document]) -> Node:
-    """As on this machine, but for its ports, and with the Jobs that settle servers among the callers."""
+def node(app: str, documents: Sequence[Document], *, traces: float = 0.0) -> Node:
+    """As on this machine, but for its ports, and with the Jobs that settle servers among the callers. `traces` is a percentage; where they
+    go is the mesh's own affair."""
     listed = {app: list(documents)}
     ports = {name: at + 1 for at, name in enumerate(nodes.port_names(listed))}
-    found = nodes.node(listed, ports=ports, ingress_port=0)
+    tracing = Tracing("", 0, percent=traces) if traces else None
+    found = nodes.node(listed, ports=ports, ingress_port=0, tracing=tracing)
     played = [one.name for one in documents if one.kind == "server"]
     settlers = tuple(Caller(app, settling.account(name), 0, {name: 0}) for name in played)
     services = tuple(_settled(service) if service.name in played else service for service in found.services)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from aiculturekit import threads
@@ -36,13 +36,17 @@ Json = dict[str, Any]
 Tell = Callable[[str], None]
 
 
+async def _free() -> None:
+    """Nobody else is there."""
+
+
 @dataclasses.dataclass(slots=True)
 class Wishes:
     """What an operation was told beyond its documents. `require` raises when the lock is lost."""
 
     takes_over: bool = False
     erases: bool = False
-    require: Callable[[], None] = lambda: None
+    require: Callable[[], Awaitable[None]] = _free
 
 
 class Standing:
@@ -128,7 +132,7 @@ class Standing:
 
     async def apply(self, owned: Owned, *, tell: Tell) -> Json | None:
         """The object as it is then; None where it is already as it is wanted. What has to be waited for is `settled` later."""
-        self._wishes.require()
+        await self._wishes.require()
         record = self.ledger.objects.get(owned.place)
         if record is not None and record.wanted == applying.wanted(owned):
             return None
@@ -155,7 +159,7 @@ class Standing:
             self.ledger.ran = [*self.ledger.ran, owned.place[3]][-_RAN:]
 
     async def save(self) -> None:
-        self._wishes.require()
+        await self._wishes.require()
         async with self._saving:
             if self.ledger.is_empty:
                 await self._shelf.remove()
@@ -207,7 +211,7 @@ class Standing:
     async def _remove(self, place: Place, record: Record, tell: Tell) -> None:
         if record.is_data and not self._is_erased(record):
             return
-        self._wishes.require()
+        await self._wishes.require()
         if await Applier(self._client).remove(place, record, is_erased=record.is_data):
             self.ledger.objects.pop(place, None)
         else:
