@@ -1,25 +1,29 @@
-"""The example in a real cluster: its images built and pushed, its objects applied as somebody does who has the rendered files."""
+"""The example in a real cluster, as a user brings it there: `aic deploy --to ENV`, its images built, pushed to a registry and pulled by a node."""
 
 from __future__ import annotations
 
-import asyncio
+import json
 import shutil
 import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from aiculturekit.control import images, manifests
-from aiculturekit.targets.kubernetes.objects import Owned
+from aiculturekit.control import manifests
+from benchmarks.products import SHOP, Product, product
 from tests.images import bases
-from tests.servers import databases, programs
+from tests.servers import databases
 from tests.servers.clusters import Cluster
 from tests.servers.registries import Registry
 
-SHOP = Path(__file__).parents[2] / "examples" / "shop"
 SERVICES = ("api-gateway", "user-service", "order-service", "payment-service", "notification")
-NAMESPACE = "shop"
+NAMESPACE, KEY = "shop", "shop@staging"
+ORDER = {"user_id": 1, "items": [{"sku": "tea", "quantity": 2}]}
+Json = dict[str, Any]
+_SECONDS = 900.0
 
 
 def obstacle() -> str | None:
@@ -27,66 +31,90 @@ def obstacle() -> str | None:
     return databases.obstacle() or bases.missing() or None
 
 
-def built(registry: Registry, folder: Path, *, environment: str, mesh: str) -> Path:
-    """The application file with a base image that can be had here; its images and those of its databases are in the registry."""
+class Shop:
+    """The application in `folder`, which goes to the environment `staging`; its file may be edited between deploys."""
+
+    def __init__(self, folder: Path, made: Product, cluster: Cluster) -> None:
+        self.folder, self.made, self.cluster = folder, made, cluster
+
+    def edit(self, change: Callable[[Json], object]) -> None:
+        file = self.folder / "aic.yaml"
+        given = yaml.safe_load(file.read_text())
+        change(given)
+        file.write_text(yaml.safe_dump(given, sort_keys=False))
+
+    def tried(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return self.made.run("deploy", str(self.folder), "--to", "staging", *words, seconds=_SECONDS)
+
+    def deploy(self) -> Json:
+        """The operation. Raises AssertionError with what was said."""
+        done = self.tried("--json")
+        assert done.returncode == 0, done.stdout + done.stderr
+        found: Json = json.loads(done.stdout)
+        return found
+
+    def listed(self, kind: str) -> list[Json]:
+        found: list[Json] = json.loads(self.kubectl("get", kind, "-o", "json"))["items"]
+        return found
+
+    def generations(self) -> dict[str, int]:
+        """How often what is wanted of each Deployment has changed."""
+        return {one["metadata"]["name"]: one["metadata"]["generation"] for one in self.listed("deployments")}
+
+    def kubectl(self, *words: str, seconds: float = 60) -> str:
+        return self.cluster.kubectl("-n", NAMESPACE, *words, seconds=seconds)
+
+    def within(self, workload: str, script: str) -> subprocess.CompletedProcess[str]:
+        """Python in a pod of the workload."""
+        words = ("-n", NAMESPACE, "exec", f"deploy/{workload}-v1", "-c", workload)
+        return self.cluster.tried(*words, "--", "python3", "-c", script)
+
+
+@contextmanager
+def shop(cluster: Cluster, registry: Registry, folder: Path, *, options: str, overlay: Json) -> Iterator[Shop]:
+    """Nothing is deployed yet. `options` are the target's, `overlay` is what the environment changes of the services."""
     shutil.copytree(SHOP, folder / "shop")
-    file = folder / "shop" / "aic.yaml"
-    given = yaml.safe_load(file.read_text())
-    base = bases.layout(folder / "base")
-    for name in SERVICES:
-        given["services"][name]["base"] = base
-    target = f"kubernetes:///{NAMESPACE}?mesh={mesh}&registry={registry.address}/shop&mirror={registry.address}"
-    given["environments"].setdefault(environment, {})["target"] = target
-    file.write_text(yaml.safe_dump(given, sort_keys=False))
     registry.push(databases.postgres(folder / "postgres.tar"), "library/postgres:18")
     registry.push(databases.valkey(folder / "valkey.tar"), "valkey/valkey:9")
-    order = images.Order(push=f"http://{registry.address}/shop", tag="1")
-    work = images.build(file, environment=environment, order=order, store=folder / "store", progress=lambda _: None)
-    assert len(asyncio.run(work)) >= len(SERVICES)
-    return file
+    place = f"registry=http://{registry.address}/shop&mirror={registry.address}"
+    staging = {"target": f"kubernetes:///{NAMESPACE}?{place}&{options}", "services": overlay}
+    with product() as made:
+        made.set(KUBECONFIG=str(cluster.kubeconfig))
+        one = Shop(folder / "shop", made, cluster)
+        one.edit(lambda given: _placed(given, base=bases.layout(folder / "base"), staging=staging))
+        cluster.apply(*_volumes(folder))
+        yield one
 
 
-def rendered(file: Path, *, environment: str) -> tuple[Owned, ...]:
-    return manifests.rendered(file, environment=environment, wish=manifests.Wish(tag="1"))
+def without_mesh() -> Json:
+    """What the example's own environment `cluster` takes out, since nobody divides requests there."""
+    overlay: Json = yaml.safe_load((SHOP / "aic.yaml").read_text())["environments"]["cluster"]["services"]
+    return overlay
 
 
-def applied(cluster: Cluster, objects: tuple[Owned, ...], folder: Path) -> None:
-    """The script with the Secrets first (twice: it may be run again), then all at once; ready when this returns."""
-    claims = [one.manifest for one in objects if one.manifest["kind"] == "PersistentVolumeClaim"]
-    cluster.apply(*(_volume(folder, claim) for claim in claims))
-    path = f"{programs.path('kubectl').parent}:/usr/sbin:/usr/bin:/sbin:/bin"
-    environment = {"PATH": path, "KUBECONFIG": str(cluster.kubeconfig), "HOME": str(folder)}
-    for _ in range(2):
-        done = subprocess.run(
-            ["/bin/sh", "-e"],
-            input=manifests.secrets(objects),
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        assert done.returncode == 0, done.stderr
-    cluster.apply(*(one.manifest for one in objects if one.fill is None))
-    wait = ("wait", "--for=condition=complete", "job", "--all", "--timeout=400s")
-    cluster.kubectl("-n", NAMESPACE, *wait, seconds=410)
-    for one in objects:
-        if one.manifest["kind"] == "Deployment":
-            cluster.rolled_out(one.manifest["metadata"]["name"], namespace=NAMESPACE, seconds=300)
+def _placed(given: Json, *, base: str, staging: Json) -> None:
+    for name in SERVICES:
+        given["services"][name] |= {"base": base, "startup": "180s"}  # other programs want the processor, too
+    given["environments"]["staging"] = staging
 
 
-def _volume(folder: Path, claim: dict[str, Any]) -> dict[str, Any]:
+def _volumes(folder: Path) -> Iterator[Json]:
     """There is nobody in this cluster who makes a volume for a claim."""
-    name = claim["metadata"]["name"]
-    place = folder / name
-    place.mkdir()
-    for path in (place, *place.parents[:3]):
+    wish = manifests.Wish(tag="1")
+    for one in manifests.rendered(folder / "shop" / "aic.yaml", environment="staging", wish=wish):
+        if one.manifest["kind"] == "PersistentVolumeClaim":
+            yield _volume(folder / "volumes", one.manifest["metadata"]["name"])
+
+
+def _volume(folder: Path, claim: str) -> Json:
+    place = folder / claim
+    place.mkdir(parents=True)
+    for path in (place, *place.parents[:4]):
         path.chmod(0o777)
     spec = {
         "capacity": {"storage": "20Gi"},
         "accessModes": ["ReadWriteOnce"],
         "hostPath": {"path": str(place)},
-        "claimRef": {"namespace": NAMESPACE, "name": name},
-        "storageClassName": "",
+        "claimRef": {"namespace": NAMESPACE, "name": claim},
     }
-    claim["spec"]["storageClassName"] = ""
-    return {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": f"shop-{name}"}, "spec": spec}
+    return {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": f"shop-{claim}"}, "spec": spec}

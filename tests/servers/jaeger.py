@@ -61,11 +61,11 @@ def reason() -> str | None:
 @contextlib.contextmanager
 def running() -> Iterator[Server]:
     """A Jaeger that keeps traces in memory, ready; built first where it was not yet."""
-    binary = _built()
+    binary = built()
     with tempfile.TemporaryDirectory(prefix="aic-jaeger-") as name:
         folder = Path(name)
         ports = _free_ports(5)
-        (folder / "jaeger.yaml").write_text(_configuration(*ports))
+        (folder / "jaeger.yaml").write_text(configuration(*ports))
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(
                 [binary, "--config", folder / "jaeger.yaml"], stdin=subprocess.DEVNULL, stdout=log, stderr=log
@@ -87,7 +87,8 @@ def _binary() -> Path:
     return cache / "aiculturekit" / "servers" / f"jaeger-{VERSION}"
 
 
-def _built() -> Path:
+def built() -> Path:
+    """The program, which needs nothing beside it."""
     binary = _binary()
     if binary.is_file():
         return binary
@@ -113,7 +114,7 @@ def _go(folder: Path, *words: str) -> str:
     return done.stdout
 
 
-def _configuration(otlp: int, query: int, *others: int) -> str:
+def configuration(otlp: int, query: int, *others: int, host: str = "127.0.0.1") -> str:
     grpc, grpc_query, health = others
     return json.dumps(
         {
@@ -125,19 +126,19 @@ def _configuration(otlp: int, query: int, *others: int) -> str:
                 "telemetry": {"metrics": {"level": "none"}, "logs": {"level": "warn"}},
             },
             "extensions": {
-                "healthcheckv2": {"use_v2": True, "http": {"endpoint": f"127.0.0.1:{health}"}},
+                "healthcheckv2": {"use_v2": True, "http": {"endpoint": f"{host}:{health}"}},
                 "jaeger_storage": {"backends": {"mem": {"memory": {"max_traces": 10000}}}},
                 "jaeger_query": {
                     "storage": {"traces": "mem"},
-                    "http": {"endpoint": f"127.0.0.1:{query}"},
-                    "grpc": {"endpoint": f"127.0.0.1:{grpc_query}"},
+                    "http": {"endpoint": f"{host}:{query}"},
+                    "grpc": {"endpoint": f"{host}:{grpc_query}"},
                 },
             },
             "receivers": {
                 "otlp": {
                     "protocols": {
-                        "http": {"endpoint": f"127.0.0.1:{otlp}"},
-                        "grpc": {"endpoint": f"127.0.0.1:{grpc}"},
+                        "http": {"endpoint": f"{host}:{otlp}"},
+                        "grpc": {"endpoint": f"{host}:{grpc}"},
                     }
                 }
             },

@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.servers import archives, crds, istio
+from tests.servers import archives, crds, istio, tracers
 from tests.servers.archives import PATH, Image, Link
 from tests.servers.clusters import Cluster
 
@@ -26,6 +26,11 @@ _SETTINGS = {
     "hub": _HUB,
     "tag": "1",
     "meshConfig.accessLogFile": "/dev/stdout",
+    # Where traces go, once there is a Jaeger (`tracers`) and somebody asks for a share of them.
+    "meshConfig.extensionProviders[0].name": "jaeger",
+    "meshConfig.extensionProviders[0].opentelemetry.service": f"{tracers.NAME}.{tracers.NAMESPACE}.svc.cluster.local",
+    "meshConfig.extensionProviders[0].opentelemetry.port": str(tracers.GRPC),
+    "meshConfig.defaultProviders.tracing[0]": "jaeger",
     "meshConfig.defaultConfig.holdApplicationUntilProxyStarts": "true",
     # These need filters that only Istio's own build of Envoy has.
     "values.telemetry.enabled": "false",
