@@ -202,7 +202,7 @@ def test_unknown_and_odd_keys_are_losses(tmp_path: Path) -> None:
         ("${A:-${B:-c}}", "${env.A:-c}", "c"),
         ("a$$b", "a$b", "a$b"),
         ("$${A}", "$${A}", "${A}"),
-        ("${A:?no}", "${env.A:-}", ""),
+        ("${A:?no}", "${env.A}", ""),
         ("${SET}", "${env.SET:-5}", "5"),
         ("${A:+x}${SET:+y}", "y", "y"),
     ],
@@ -232,3 +232,46 @@ def test_the_reasons_are_said_in_chinese_too() -> None:
         assert [text for row in droppings.DROPPED.values() for text in row if say(text) == text] == []
     finally:
         use("en")
+
+
+DEFECTS = """\
+services:
+  web:
+    image: acme/web:${TAG:?which one}
+    environment: {LEVEL: "${LEVEL:?needed}", URL: "${SITE?}"}
+    healthcheck: {test: curl http://localhost/ok, interval: soon, timeout: 3s, retries: many, start_period: 1 day}
+    deploy: {resources: {limits: {cpus: lots, memory: 12 apples}}}
+    volumes: ["uploads:/srv/uploads", "./conf:/etc/conf", "/anonymous"]
+  worker: {image: acme/worker, volumes: [{type: volume, source: uploads, target: /data}]}
+  db: {image: "postgres:17", volumes: ["db:/var/lib/postgresql/data"]}
+volumes: {uploads: {}, db: {}}
+"""
+
+
+def test_what_must_be_set_or_cannot_be_read_is_said_and_named_volumes_are_resources(tmp_path: Path) -> None:
+    text, losses = compose.imported(
+        DEFECTS.encode(), file="compose.yaml", name="x", read={}.get, is_directory=lambda _: False
+    )
+    whole = yaml.safe_load(text)
+    with pytest.raises(SpecError, match="LEVEL"):
+        load.parse(text, file=tmp_path / "aic.yaml", variables={})
+    load.parse(text, file=tmp_path / "aic.yaml", variables={"LEVEL": "info", "SITE": "x"})
+    assert whole["services"]["web"]["env"] == {"LEVEL": "${env.LEVEL}", "URL": "${env.SITE}"}
+    said = {(one.path, one.line) for one in losses}
+    assert {("TAG", 3), ("LEVEL", 4), ("SITE", 4)} <= said
+    assert any("which one" in one.message for one in losses)
+    assert {f"services.web.healthcheck.{part}" for part in ("interval", "start_period", "retries")} <= {
+        path for path, _ in said
+    }
+    assert {("services.web.deploy.cpus", 6), ("services.web.deploy.memory", 6)} <= said
+    assert whole["services"]["web"]["health"] == {"http": "/ok", "timeout": "3s"}
+    assert whole["resources"] == {"uploads": {"type": "volume"}, "db": {"type": "postgres"}}
+    assert [whole["services"][one]["needs"] for one in ("web", "worker")] == [["resources/uploads"]] * 2
+    assert sorted(one.message for one in losses if one.path.endswith("volumes")) == sorted(
+        [
+            say("{name} is a directory at another path than {path}", name="uploads", path="/srv/uploads"),
+            say("{path} is not mounted", path="/etc/conf"),
+            say("{path} is not mounted", path="/anonymous"),
+            say("{name} is a directory at another path than {path}", name="uploads", path="/data"),
+        ]
+    )

@@ -66,7 +66,8 @@ def commands() -> list[Any]:
 def init(
     directory: Annotated[Path, typer.Argument(help=say("Where to write it; with --from, the file to read."))] = Path(),
     kind: Annotated[
-        str | None, typer.Option("--from", metavar="KIND", help=say("Start from another tool's file: compose."))
+        str | None,
+        typer.Option("--from", metavar="KIND", help=say("Start from another tool's files: compose, kubernetes.")),
     ] = None,
     as_json: Json = False,
 ) -> None:

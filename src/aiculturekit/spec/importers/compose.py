@@ -16,7 +16,7 @@ from aiculturekit.errors import Problem
 from aiculturekit.language import say
 from aiculturekit.spec.importers import compositions, connections, dockerfiles, drafts, droppings, names, stocks
 from aiculturekit.spec.importers.drafts import loss
-from aiculturekit.spec.importers.interpolations import as_references, as_values
+from aiculturekit.spec.importers.interpolations import as_references, as_values, required
 from aiculturekit.spec.importers.readings import Map, trouble
 from aiculturekit.spec.importers.writings import Noted, written
 
@@ -35,7 +35,16 @@ def imported(
     whole = compositions.gathered(raw, file=file, read=read)
     if not whole.map("services"):
         raise trouble(say("the file has no services"), hint=say("name a compose file"), at=(file, 1))
-    return _Import(whole, file=file, name=name, read=read, is_directory=is_directory).result()
+    made = _Import(whole, file=file, name=name, read=read, is_directory=is_directory)
+    made.losses += _required(raw.decode("utf-8", "replace"), file=file, given=made.given)
+    return made.result()
+
+
+def _required(text: str, *, file: str, given: Mapping[str, str]) -> Iterator[Problem]:
+    for name, why, line in required(text):
+        if name not in given or names.is_secret(name):
+            told = say("it must be set: {why}", why=why) if why else say("it must be set")
+            yield loss(name, told, say("set it where `aic` runs"), at=(file, line))
 
 
 class _Import:
@@ -64,6 +73,7 @@ class _Import:
             if how == "service_completed_successfully"
         }
         self.resources: dict[str, Any] = {}
+        self.mounts: dict[str, list[str]] = {}
         self.public = self._publics()
 
     def result(self) -> tuple[str, list[Problem]]:
@@ -145,7 +155,7 @@ class _Import:
                 say("write source: and run: for it"),
             )
             return None
-        return drafts.kept({**way, **self._connections(key, service), "resources": self._limits(service)})
+        return drafts.kept({**way, **self._connections(key, service), "resources": self._limits(key, service)})
 
     def _service(self, key: str, service: Map) -> dict[str, Any]:
         image = stocks.stem(self._plain(service, "image"))
@@ -153,7 +163,7 @@ class _Import:
         entry = {
             **self._way(key, service), "public": self.public.get(key) if not protocol else None, "protocol": protocol,
             **self._health(key, service), "grace": drafts.duration(service.get("stop_grace_period")),
-            "scale": self._scale(key, service), "resources": self._limits(service), **self._connections(key, service),
+            "scale": self._scale(key, service), "resources": self._limits(key, service), **self._connections(key, service),
         }  # fmt: skip
         return drafts.kept(entry)
 
@@ -212,23 +222,25 @@ class _Import:
         return as_values(str(value), given=self.given) if value else ""
 
     def _say_mounts(self, key: str, service: Map, *, built: bool) -> None:
+        """Named volumes become resources; a mounted directory of code is the code in place; what else is mounted is said."""
         for one in service.items_of("volumes"):
             source = str(one.get("source") or "") if isinstance(one, Map) else str(one).partition(":")[0]
             is_code = source in (".", "./") or (self.is_directory(source) and source.startswith("."))
-            if not (built and is_code):
-                target = str(one.get("target")) if isinstance(one, Map) else str(one)
-                self._lose(key, "volumes", say("{path} is not mounted", path=target[:80]),
+            target = str(one.get("target")) if isinstance(one, Map) else str(one).partition(":")[2].partition(":")[0]
+            if target and source in self.whole.map("volumes"):
+                resource = _volume(names.name(source), self.resources)
+                self.mounts.setdefault(key, []).append(f"resources/{resource}")
+                variable = f"{resource.upper().replace('-', '_')}_URL"
+                self._lose(key, "volumes", say("{name} is a directory at another path than {path}", name=resource, path=target[:80]),
+                           say("read {variable} in the program instead", variable=variable))  # fmt: skip
+            elif not (built and is_code):
+                self._lose(key, "volumes", say("{path} is not mounted", path=(target or source)[:80]),
                            say("keep data in a resource: {form}, and read its URL", form="{type: volume}"))  # fmt: skip
 
     def _ports(self, service: Map) -> list[str]:
         """The ports that it listens on, the published ones first."""
-        found = [self._port(one) for part in ("ports", "expose") for one in service.items_of(part)]
+        found = [_port(one, self.given) for part in ("ports", "expose") for one in service.items_of(part)]
         return list(dict.fromkeys(port for port in found if port))
-
-    def _port(self, one: Any) -> str:
-        text = str(one.get("target", "")) if isinstance(one, Map) else as_values(str(one), given=self.given)
-        port = text.rpartition(":")[2].partition("/")[0].partition("-")[0]
-        return port if port.isdigit() else ""
 
     def _publics(self) -> dict[str, str]:
         """Which service gets `/`: a proxy before others, then by its port; each other published one a path of its name."""
@@ -277,8 +289,11 @@ class _Import:
             ours: drafts.duration(as_values(str(check.get(theirs)), given=self.given))
             for ours, theirs in (("every", "interval"), ("timeout", "timeout"))
         }
+        self._say_unread(key, "healthcheck", {part: (check.get(part), drafts.duration(as_values(str(check.get(part)), given=self.given)))
+                                              for part in ("interval", "timeout", "start_period")})  # fmt: skip
         retries = check.get("retries")
-        tries = retries if isinstance(retries, int) and 1 <= retries <= 100 else None
+        tries = int(str(retries)) if str(retries).isdigit() and 1 <= int(str(retries)) <= 100 else None
+        self._say_unread(key, "healthcheck", {"retries": (retries, tries)})
         health: Any = drafts.kept({**way, **times, "fails": tries})
         return {
             "health": health["http"] if set(health) == {"http"} else health,
@@ -306,13 +321,25 @@ class _Import:
             return None
         return int(wanted) if wanted != "1" else None
 
-    def _limits(self, service: Map) -> dict[str, Any]:
+    def _limits(self, key: str, service: Map) -> dict[str, Any]:
         limits = service.map("deploy").map("resources").map("limits")
         memory = as_values(str(limits.get("memory") or service.get("mem_limit") or ""), given=self.given)
         cpus = as_values(str(limits.get("cpus") or service.get("cpus") or ""), given=self.given)
-        return drafts.kept(
-            {"cpu": drafts.cpu(cpus) if cpus else None, "memory": drafts.memory(memory) if memory else None}
-        )
+        found = {"cpu": drafts.cpu(cpus) if cpus else None, "memory": drafts.memory(memory) if memory else None}
+        where = "deploy" if limits else "cpus" if cpus else "mem_limit"
+        self._say_unread(key, where, {"cpus": (cpus, found["cpu"]), "memory": (memory, found["memory"])})
+        return drafts.kept(found)
+
+    def _say_unread(self, key: str, where: str, parts: Mapping[str, tuple[Any, Any]]) -> None:
+        """Of (given, read): what was given and could not be read."""
+        for part, (given, read) in parts.items():
+            if given not in (None, "") and read is None:
+                self._lose(
+                    key,
+                    f"{where}.{part}",
+                    say("{value} is no amount", value=repr(str(given)[:40])),
+                    say("mend it, and import again"),
+                )
 
     def _connections(self, key: str, service: Map) -> dict[str, Any]:
         env = {}
@@ -332,7 +359,7 @@ class _Import:
         own = self.names[key]
         after = [self.peers[one].need for one, how in compositions.dependencies(service)
                  if one in self.services and one not in self.finished and self.names[one] != own]  # fmt: skip
-        return {"needs": list(dict.fromkeys([*after, *found.needs])), "env": found.env}
+        return {"needs": list(dict.fromkeys([*after, *found.needs, *self.mounts.get(key, ())])), "env": found.env}
 
     def _environment(self, key: str, service: Map) -> Iterator[tuple[str, str]]:
         """Variables of its files, then its own. A secret of a file stays where it is."""
@@ -360,6 +387,21 @@ class _Import:
         for name, own in compositions.environment(service.get("environment")):
             merged[name] = f"${{env.{name}:-}}" if own is None else as_references(own, given=self.given)
         yield from merged.items()
+
+
+def _port(one: Any, given: Mapping[str, str]) -> str:
+    text = str(one.get("target", "")) if isinstance(one, Map) else as_values(str(one), given=given)
+    port = text.rpartition(":")[2].partition("/")[0].partition("-")[0]
+    return port if port.isdigit() else ""
+
+
+def _volume(name: str, resources: dict[str, Any]) -> str:
+    """The name of the volume's resource, which is made where there is none."""
+    held = resources.get(name)
+    if isinstance(held, Noted):  # a server of that name
+        name = f"{name[:35]}-data"
+    resources[name] = {"type": "volume"}
+    return name
 
 
 def _hosts(key: str, service: Map) -> list[str]:

@@ -1,12 +1,13 @@
 """`$VAR` and `${VAR:-default}` of compose files. Pure.
 
-In `env:` they become `${env.VAR:-default}`, read anew at every start; elsewhere our file has no variables, and the default is written.
+In `env:` they become `${env.VAR:-default}`, read anew at every start, or `${env.VAR}` where somebody must set it (`${VAR:?why}`); elsewhere
+our file has no variables, and the default is written.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from aiculturekit.spec.importers.names import is_secret
 
@@ -23,6 +24,8 @@ def as_references(text: str, *, given: Mapping[str, str]) -> str:
         if "+" in operator:
             return as_values(word, given=given) if given.get(name) else ""
         shared = given.get(name) if not is_secret(name) else None
+        if "?" in operator and shared is None:
+            return f"${{env.{name}}}"
         default = shared if shared is not None else as_values(word, given=given) if "-" in operator else ""
         return f"${{env.{name}:-{re.sub(r'[${}]', '', default)}}}"
 
@@ -48,3 +51,13 @@ def as_values(text: str, *, given: Mapping[str, str]) -> str:
         return value or (as_values(word, given=given) if "-" in operator else "")
 
     return _FORM.sub(replaced, text)
+
+
+def required(text: str) -> Iterator[tuple[str, str, int]]:
+    """(variable, why, line) of each `${VAR:?why}`, once for each variable."""
+    seen = set[str]()
+    for at, line in enumerate(text.splitlines(), 1):
+        for found in _FORM.finditer(line):
+            if found[3] and "?" in (found[4] or "") and found[3] not in seen:
+                seen.add(found[3])
+                yield found[3], found[5] or "", at
