@@ -52,6 +52,7 @@ from aiculturekit.language import say
 from aiculturekit.mesh.meshes import Mesh
 from aiculturekit.mesh.nodes import Gateway, Realm, Replica
 from aiculturekit.plan.documents import Document
+from aiculturekit.resources import places
 from aiculturekit.settings import GATEWAY_PORT, TRUST_DOMAIN, Settings
 from aiculturekit.spec.models import Application
 from aiculturekit.state import replicas, settings
@@ -260,6 +261,7 @@ async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) ->
         backups.carry(),
         guests.begin(),
         snapshots.begin(),
+        threads.run(places.sweep),
     )
     tasks: list[asyncio.Task[Any]] = [asyncio.create_task(work) for work in works]
     return Parts(

@@ -62,6 +62,25 @@ def test_buckets_and_their_objects(library: Product) -> None:
     assert 's3_objects{app="library",resource="files",bucket="texts"} 3' in metrics
 
 
+def test_who_asks_often_is_told_of_a_minute_ago(library: Product) -> None:
+    """Each question for the figures would list every object."""
+    assert call(library, ONE)[0] == 200
+    known = objects(library)
+    more = STORED.replace("range(3)", "range(3, 5)")
+    library.aic("exec", "web", "--", sys.executable, "-c", more)
+    assert objects(library) == known and "s3_up{" in figures(library)
+    assert call(library, ONE)[0] == 200, "who looks sees what there is"
+    assert objects(library) != known
+
+
+def figures(made: Product) -> str:
+    return str(call(made, "metrics", prefix="/")[1])
+
+
+def objects(made: Product) -> list[str]:
+    return [line for line in figures(made).split("\n") if line.startswith("s3_objects{") and '"texts"' in line]
+
+
 def test_objects_are_found_by_their_beginning_and_opened(library: Product) -> None:
     found = call(library, f"{ONE}/items?what=objects&search={quote('texts/a folder/1')}")[1]
     assert [row["name"] for row in found] == ["texts/a folder/1 ü+.txt"]

@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -44,6 +43,16 @@ WITH_TABLES = ("postgres", "mysql", "sqlite", "nats")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Scene:
+    """`door` is the address of what writes: it stays, whoever is killed."""
+
+    made: Product
+    folder: Path
+    kind: str
+    door: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Written:
     """`is_whole`: no error ended it."""
 
@@ -66,13 +75,14 @@ def test_nothing_acknowledged_is_lost_and_all_is_up_again_by_itself(own: Product
         require_mysql()
     folder = application(tmp_path / "rounds", text(kind))
     own.aic("up", "-d", str(folder))
+    scene = Scene(own, folder, kind, f"http://127.0.0.1:{own.ingress}")
     rounds: list[Round] = []
     acknowledged: set[str] = set()
     for number in range(ROUNDS):
         who = KILLED[number % len(KILLED)]
-        rounds.append(killed_meanwhile(own, folder, kind, who, prefix=f"r{number}"))
+        rounds.append(killed_meanwhile(scene, who, prefix=f"r{number}"))
         acknowledged |= set(rounds[-1].acknowledged)
-        lost = acknowledged - set(kept(own, kind))
+        lost = acknowledged - set(kept(scene))
         assert not lost, (
             f"round {number}, {who} killed: {len(lost)} of {len(acknowledged)} are lost: {sorted(lost)[:5]}"
         )
@@ -95,18 +105,17 @@ def text(kind: str) -> str:
     return f"app: rounds\nservices:\n  writer: {json.dumps(service)}\nresources:\n  thing: {{type: {kind}}}\n"
 
 
-def killed_meanwhile(made: Product, folder: Path, kind: str, who: tuple[str, ...], *, prefix: str) -> Round:
+def killed_meanwhile(scene: Scene, who: tuple[str, ...], *, prefix: str) -> Round:
     """These are killed while a batch is written, and all is up again."""
-    numbers = pids(made, "writer" if kind == "sqlite" else "thing")
-    write = writing(made, prefix, SECONDS)
+    numbers = pids(scene.made, "writer" if scene.kind == "sqlite" else "thing")
     with ThreadPoolExecutor(1) as pool:
-        batch = pool.submit(write)
+        batch = pool.submit(written, scene, prefix, SECONDS)
         time.sleep(random.uniform(0.05, 0.9) * SECONDS)
         for one in who:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(numbers[one], signal.SIGKILL)
         killed_at = time.monotonic()
-        back = again(made, folder, prefix=f"{prefix}a", is_down="daemon" in who)
+        back = again(scene, prefix=f"{prefix}a", is_down="daemon" in who)
         pause, found = time.monotonic() - killed_at, batch.result()
     return Round([*found.acknowledged, *back], was_cut=not found.is_whole, pause=pause)
 
@@ -118,35 +127,30 @@ def pids(made: Product, server: str) -> dict[str, int]:
     return {"daemon": int(status["daemon"]["pid"]), "server": int(row["pids"][0])}
 
 
-def writing(made: Product, prefix: str, seconds: float) -> Callable[[], Written]:
-    """The address is asked for now: later the daemon may be gone."""
-    command = ["curl", "-sN", "-m", "60", "-X", "POST", f"http://127.0.0.1:{made.ingress}/{prefix}?{seconds}"]
-
-    def write() -> Written:
-        whole, _, _ = subprocess.run(command, capture_output=True, text=True, check=False).stdout.rpartition("\n")
-        lines = whole.split("\n")
-        return Written([line for line in lines if line.startswith(f"{prefix}-")], lines[-1] == DONE)
-
-    return write
+def written(scene: Scene, prefix: str, seconds: float) -> Written:
+    command = ["curl", "-sN", "-m", "60", "-X", "POST", f"{scene.door}/{prefix}?{seconds}"]
+    whole, _, _ = subprocess.run(command, capture_output=True, text=True, check=False).stdout.rpartition("\n")
+    lines = whole.split("\n")
+    return Written([line for line in lines if line.startswith(f"{prefix}-")], lines[-1] == DONE)
 
 
-def again(made: Product, folder: Path, *, prefix: str, is_down: bool) -> list[str]:
+def again(scene: Scene, *, prefix: str, is_down: bool) -> list[str]:
     """The first that is written after all, by which the application is up again. A server comes back by the daemon; a daemon with the
     next command, which changes nothing here."""
     if is_down:
-        made.aic("up", "-d", str(folder))
+        scene.made.aic("up", "-d", str(scene.folder))
     deadline = time.monotonic() + WITHIN
     while time.monotonic() < deadline:
-        if found := writing(made, f"{prefix}{time.monotonic_ns()}", 0)().acknowledged:
+        if found := written(scene, f"{prefix}{time.monotonic_ns()}", 0).acknowledged:
             return found
         time.sleep(0.2)
-    raise AssertionError(f"not up again within {WITHIN:g} s: {made.aic('ps')}")
+    raise AssertionError(f"not up again within {WITHIN:g} s: {scene.made.aic('ps')}")
 
 
-def kept(made: Product, kind: str) -> list[str]:
-    if kind == "smtp":
-        return [mail.subject for mail in mails.found(made.home / "data" / "rounds" / "thing", limit=10**6)]
-    command = ["curl", "-s", "-m", "60", f"http://127.0.0.1:{made.ingress}/"]
+def kept(scene: Scene) -> list[str]:
+    if scene.kind == "smtp":
+        return [mail.subject for mail in mails.found(scene.made.home / "data" / "rounds" / "thing", limit=10**6)]
+    command = ["curl", "-s", "-m", "60", f"{scene.door}/"]
     found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\n")
     assert not any(line.startswith("! ") for line in found), found
     return found

@@ -101,7 +101,13 @@ def query(made: Product, statement: str, **more: object) -> tuple[int, Any]:
 
 
 def by_hand(made: Product, *words: str, given: str = "") -> str:
-    done = subprocess.run(
+    done = run_by_hand(made, *words, given=given)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def run_by_hand(made: Product, *words: str, given: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         [sys.executable, "-m", "aiculturekit", "db", *words, "--app", "library"],
         env=made._environment,
         input=given,
@@ -110,8 +116,6 @@ def by_hand(made: Product, *words: str, given: str = "") -> str:
         timeout=120,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def test_each_verb_is_what_it_is_through_the_mesh_and_data_stays(empty: Product) -> None:
@@ -202,6 +206,10 @@ def test_it_is_worked_with_by_hand(empty: Product) -> None:
     asked(empty, "writer", "DELETE FROM books")
     by_hand(empty, "load", "books-db", given=dump)
     assert titles(empty) == titles(empty, "titles") == ["by hand"]
+    failed = run_by_hand(empty, "load", "books-db", given=f"{dump}\nnonsense;\n")
+    assert failed.returncode == 1 and "what stood before the line that failed was loaded" in failed.stderr
+    by_hand(empty, "load", "books-db", given=dump)
+    assert titles(empty) == ["by hand"]
 
 
 WRITES = (

@@ -166,6 +166,30 @@ def test_each_type_through_the_mesh_by_verb_and_its_data_stays(own: Product, tmp
         assert asked(own, "r", kind, "get") == (200, ["one"]), f"down keeps the data of {kind}"
 
 
+def test_a_command_of_ones_own_runs_anew_when_its_code_changed(own: Product, tmp_path: Path) -> None:
+    kept = RESOURCES.partition("  my-custom:")[2]
+    resources = "resources:\n  my-custom:" + kept.replace("type: custom", "type: custom, source: keeping")
+    folder = app(tmp_path / "types", text(kinds=("custom",), resources=resources))
+    code = folder / "keeping" / "keeper.py"
+    code.parent.mkdir()
+    (folder / "keeper.py").rename(code)
+
+    def pid() -> int:
+        return next(int(row["pids"][0]) for row in own.status()["workloads"] if row["name"] == "my-custom")
+
+    own.aic("up", "-d", str(folder))
+    before = pid()
+    assert asked(own, "w", "custom", "put", "one") == (200, None)
+    (folder / "asker.py").write_text(f"{ASKER}# edited\n")
+    own.aic("up", "-d", str(folder))
+    assert pid() == before, "other code"
+    code.write_text(KEEPER.replace("self.kept.read_bytes()", 'self.kept.read_bytes() + b"new\\n"'))
+    own.aic("up", "-d", str(folder))
+    assert pid() != before and asked(own, "r", "custom", "get") == (200, ["one", "new"])
+    own.aic("rollback", "types")
+    assert asked(own, "r", "custom", "get") == (200, ["one"]), "the code as it was"
+
+
 def test_each_type_runs_below_a_home_that_only_its_owner_may_enter(own: Product, tmp_path: Path) -> None:
     own.home.chmod(0o700)
     kinds = (*WITH_VERBS, "smtp")

@@ -29,6 +29,21 @@ def test_who_needs_a_resource_is_told_anew_where_it_gives_something_else() -> No
     assert not told & changed("{type: custom, run: x}", "{type: custom, run: y}")
 
 
+def test_a_command_of_ones_own_runs_anew_where_its_code_changed(tmp_path: Path) -> None:
+    (tmp_path / "code").mkdir()
+    text = "app: a\nresources: {own: {type: custom, run: x, source: code}, theirs: {type: custom, run: x}}\n"
+    application = load.parse(text, file=tmp_path / "aic.yaml")
+    before, after = (
+        resources.documents(application, sources={str(tmp_path / "code"): digest, str(tmp_path): digest})
+        for digest in ("1", "2")
+    )
+    assert [step.document.key for step in diff(after, before)] == [("server", "own")]
+    assert {d.name: d.body["directory"] for d in after if d.kind == "server"} == {
+        "own": str(tmp_path / "code"),
+        "theirs": str(tmp_path),
+    }
+
+
 def test_a_url_is_no_part_of_what_a_workload_is() -> None:
     found = documents('{type: redis, url: "redis://u:secret@h/0"}')
     assert all("secret" not in str(document.body) for document in found if document.kind != "resource")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -56,8 +57,7 @@ def test_a_folder_for_sockets_that_somebody_made_before_us_is_not_used(
 ) -> None:
     monkeypatch.setattr(places.tempfile, "gettempdir", lambda: str(tmp_path))
     shared = places.sockets(tmp_path, "shop", "db", uid=None).parent
-    for path in (*shared.iterdir(), shared):
-        path.rmdir()
+    shutil.rmtree(shared)
     theirs = tmp_path / "theirs"
     theirs.mkdir()
     shared.symlink_to(theirs)
@@ -69,6 +69,20 @@ def test_a_folder_for_sockets_that_somebody_made_before_us_is_not_used(
     with pytest.raises(HostTrouble, match="TMPDIR"):
         places.sockets(tmp_path, "shop", "db", uid=None)
     assert list(theirs.iterdir()) == []
+
+
+def test_folders_for_sockets_go_with_their_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(places.tempfile, "gettempdir", lambda: str(tmp_path))
+    homes = [tmp_path / name for name in ("kept", "erased")]
+    for home in homes:
+        home.mkdir()
+    kept, erased = (places.sockets(home, "shop", "db", uid=None) for home in homes)
+    assert places.sockets(homes[0], "shop", "other", uid=None).parent == kept.parent
+    somebodys = tmp_path / f"aic-{os.geteuid()}-elses"
+    somebodys.mkdir()
+    homes[1].rmdir()
+    places.sweep()
+    assert kept.is_dir() and somebodys.is_dir() and not erased.parent.exists()
 
 
 def test_reachable_is_what_every_folder_above_lets_through(tmp_path: Path) -> None:

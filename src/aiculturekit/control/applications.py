@@ -230,7 +230,7 @@ def as_it_was(documents: Sequence[Document], *, sources: Mapping[str, str], stor
 def _document_as_it_was(document: Document, *, recorded: Mapping[str, str], store: Path) -> Document:
     directory = document.body.get("directory", "")
     kept = store / recorded.get(directory, "-")
-    if document.kind not in ("workload", "job", "migration") or not kept.is_dir():
+    if "source" not in document.body or not kept.is_dir():
         return document
     if Path(directory).is_dir() and sources.digest(Path(directory)) == recorded[directory]:
         return document

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from aiculturekit.errors import AicError, Mistake, NotFound
@@ -95,7 +95,7 @@ class Resources:
         if not name:
             return []
         labels = {"app": app, "resource": server.name}
-        found = await self._inspected(app, server, ["inspect"])
+        found = await self._said(self._looks.glance(app, server))
         is_up = isinstance(found, Inspection)
         up = {"name": name, "kind": "gauge", "text": "Whether the server could be asked.", "value": int(is_up)}
         rows = [dataclasses.asdict(figure) for figure in found.figures] if isinstance(found, Inspection) else []
@@ -138,12 +138,13 @@ class Resources:
         return self._looks.url(app, server, port=port) if server and port else None
 
     async def _inspected(self, app: str, server: Document, can: Sequence[str]) -> Inspection | str:
+        return await self._said(self._looks.inspect(app, server)) if "inspect" in can else ""
+
+    async def _said(self, looking: Awaitable[Inspection]) -> Inspection | str:
         """What it says, or why it says nothing."""
-        if "inspect" not in can:
-            return ""
         try:
             async with asyncio.timeout(_PATIENCE):
-                return await self._looks.inspect(app, server)
+                return await looking
         except AicError as error:
             return error.message
         except TimeoutError:

@@ -57,4 +57,5 @@ class Watchers:
         found = {name: service.directory for name, service in application.services.items()}
         found |= {f"{name}/{v}": d.directory for name, s in application.services.items() for v, d in s.versions.items()}
         found |= {name: job.directory for name, job in application.jobs.items()}
+        found |= {name: one.directory for name, one in application.resources.items() if one.source is not None}
         return {**found, "aic.yaml": application.file}

@@ -83,6 +83,7 @@ def _digests(application: Application) -> dict[str, str]:
     directories = {str(v.directory) for service in application.services.values() for v in service.versions.values()}
     directories |= {str(job.directory) for job in application.jobs.values()}
     directories |= {str(service.directory) for service in application.services.values() if service.prepares}
+    directories |= {str(one.directory) for one in application.resources.values() if one.source is not None}
     return {directory: sources.digest(Path(directory)) for directory in sorted(directories)}
 
 

@@ -30,7 +30,11 @@ def documents(
     granted = permissions.table(application)
     return (
         *(_resource(name, resource, protected) for name, resource in application.resources.items()),
-        *(_server(granted, name, resource) for name, resource in application.resources.items() if is_played(resource)),
+        *(
+            _server(granted, name, resource, sources)
+            for name, resource in application.resources.items()
+            if is_played(resource)
+        ),
         *(_access(granted, name, service, files) for name, service in application.services.items()),
         *(_migration(name, service, sources) for name, service in application.services.items() if service.prepares),
         *(
@@ -54,11 +58,13 @@ def is_played(resource: Resource) -> bool:
     return resource.type not in FILES and resource.url is None
 
 
-def _server(granted: Table, name: str, resource: Resource) -> Document:
+def _server(granted: Table, name: str, resource: Resource, sources: Mapping[str, str]) -> Document:
     """The process beside the data: what it must be restarted for, and who may use it."""
-    body = resource.model_dump(mode="json", exclude_none=True, exclude={"backup", "url", "health"})
+    body = resource.model_dump(mode="json", exclude_none=True, exclude={"backup", "url", "health", "source"})
     if resource.run:
-        body |= {"directory": str(granted.application.directory), "probe": _probe(resource.health)}
+        body |= {"directory": str(resource.directory), "probe": _probe(resource.health)}
+    if resource.source is not None:
+        body |= {"source": sources.get(str(resource.directory), "")}
     if resource.backup and resource.type in _WITH_A_LOG:
         body |= {"archive": True}
     return Document("server", name, body | {"users": permissions.users(granted, resource=name)})

@@ -7,8 +7,10 @@ a resource lies is decided once, when it is created.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import shutil
 import stat
 import tempfile
 from pathlib import Path
@@ -19,6 +21,8 @@ from aiculturekit.errors import HostTrouble
 from aiculturekit.language import say
 from aiculturekit.resources import copies
 
+_HOME = "home"
+"""A link to the home whose sockets lie beside it."""
 SITE, SITE_CACHE = Path("/var/lib/aiculturekit"), Path("/var/cache/aiculturekit")
 _NOBODY = 65534
 
@@ -95,11 +99,25 @@ def sockets(home: Path, app: str, name: str, *, uid: int | None) -> Path:
             say("{folder} is not a folder of ours alone", folder=shared),
             hint=say("remove it, or set TMPDIR to a folder of your own"),
         )
+    _note(shared / _HOME, home)
     place = shared / hashlib.sha256(f"{app}/{name}".encode()).hexdigest()[:12]
     place.mkdir(mode=0o700, exist_ok=True)
     if uid is not None:
         os.chown(place, uid, uid)
     return place
+
+
+def _note(link: Path, home: Path) -> None:
+    with contextlib.suppress(FileExistsError):
+        link.symlink_to(home.resolve())
+
+
+def sweep() -> None:
+    """The folders of sockets whose home is gone are gone too: a home that was killed and erased leaves them. Blocks."""
+    for shared in Path(tempfile.gettempdir()).glob(f"aic-{os.geteuid()}-*"):
+        with contextlib.suppress(OSError):
+            if shared.lstat().st_uid == os.geteuid() and not (shared / _HOME).readlink().exists():
+                shutil.rmtree(shared, ignore_errors=True)
 
 
 def _digest(home: Path) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import BeforeValidator, Field, PrivateAttr, WithJsonSchema
 
 from aiculturekit.spec import crons
 from aiculturekit.spec.fields import Command, Duration, Memory, Part, Text, listed
@@ -101,12 +102,22 @@ class Resource(Part):
     size: Memory | None = Field(None, description="Room for its data, where a cluster is asked for it: 10Gi.")
     backup: Backup | None = Field(None, description="When data is copied away.")
     run: Command | None = Field(None, description="Command of a custom resource.")
+    source: str | None = Field(
+        None,
+        description="Directory of a custom resource's own code, relative to the file: its command runs there, and anew when it changes.",
+    )
     health: Annotated[Health | None, short("http")] = Field(
         None, description="How a custom resource is asked whether it is well."
     )
     outputs: Mapping[str, Text] = Field(
         default_factory=dict, description="What a custom resource gives to those who need it."
     )
+    _directory: Path = PrivateAttr(default=Path())
+
+    @property
+    def directory(self) -> Path:
+        """Absolute path of where its command runs."""
+        return self._directory
 
 
 class Config(Part):

@@ -43,6 +43,7 @@ def findings(file: File, *, directory: Path) -> Iterator[Finding]:
                 yield ("functions", name, "on", at), say("must say one thing: topics/NAME, http or cron"), ""
     for name, resource in file.resources.items():
         yield from stores.findings(name, resource)
+        yield from _place(directory, ("resources", name, "source"), resource.source)
     yield from _files(file, directory)
 
 

@@ -24,7 +24,7 @@ from aiculturekit.spec.models import Application, File, Ref, Resource
 from aiculturekit.spec.services import Job, Service, Version
 
 DEFAULT = "local"
-T = TypeVar("T", Service, Version, Job)
+T = TypeVar("T", Service, Version, Job, Resource)
 
 
 def load(file: Path, *, environment: str | None = None, variables: Mapping[str, str] | None = None) -> Application:
@@ -217,7 +217,7 @@ def _finished(model: File, *, file: Path, environment: str, text: str, places: o
         services={name: _finished_service(service, directory) for name, service in model.services.items()},
         functions=model.functions,
         topics=model.topics,
-        resources=model.resources,
+        resources={name: _placed(one, directory / (one.source or ".")) for name, one in model.resources.items()},
         config=model.config,
         jobs={name: _placed(job, directory / (job.source or ".")) for name, job in model.jobs.items()},
         protect=tuple(Ref(kind, name) for kind, _, name in references_of),

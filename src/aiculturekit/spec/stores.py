@@ -19,6 +19,7 @@ _OWN: Mapping[str, tuple[str, ...]] = {
     "databases": ("postgres", "mysql"),
     "buckets": ("s3",),
     "run": ("custom",),
+    "source": ("custom",),
     "health": ("custom",),
     "outputs": ("custom",),
     "url": ("postgres", "redis", "s3", "nats", "mysql", "mongodb", "smtp", "custom"),

@@ -38,7 +38,9 @@ def group() -> typer.Typer:
     )
     app.command("shell", help=say("Open the shell that a PostgreSQL comes with: psql."))(shell)
     app.command("dump", help=say("Write all of it to standard output: aic db dump NAME > file."))(dump)
-    app.command("load", help=say("Load a dump from standard input, all or nothing: aic db load NAME < file."))(load)
+    app.command(
+        "load", help=say("Load a dump from standard input: aic db load NAME < file. PostgreSQL: all or nothing.")
+    )(load)
     app.command("url", help=say("Print its address, without a credential."))(url)
     app.command("proxy", help=say("Open a port here that leads to it, with a credential for a while."))(proxy)
     app.command("branch", help=say("Run a command on a copy of a resource, which is gone afterwards."))(branches.branch)
@@ -60,7 +62,13 @@ def load(name: Name, app: AppOption = None, database: Database = "") -> int:
     program = _program("load", name, app, database)
     if sys.stdin.isatty():
         raise UsageError(say("a dump is read from standard input"), hint=f"aic db load {name} < {name}.dump")
-    return _run(program)
+    code = _run(program)
+    if code and not program["is_whole"]:
+        told = say(
+            "what stood before the line that failed was loaded; a dump begins by dropping its tables: mend it and load it again"
+        )
+        print(told, file=sys.stderr)
+    return code
 
 
 def url(name: Name, app: AppOption = None) -> None:

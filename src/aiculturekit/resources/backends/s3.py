@@ -4,13 +4,16 @@ SeaweedFS rather than `rclone serve s3`, though it takes more memory: rclone kno
 once. Two traits of SeaweedFS are made up for here. A key that leaves the file stays valid until the next start, so it stays in the file
 with another secret and without rights until then. And its parts talk to each other over ports, which are closed with keys of their own
 (security.toml) to who has none. What its master remembers of an election is cleared at each start: with it the only voter waits for up
-to twenty seconds before it elects itself; volumes tell it what there is. (https://github.com/seaweedfs/seaweedfs/wiki/Amazon-S3-API)
+to twenty seconds before it elects itself; volumes tell it what there is. Four of its sockets lie in /tmp, whatever it is told: those that
+a killed one left are swept by the next that starts. (https://github.com/seaweedfs/seaweedfs/wiki/Amazon-S3-API)
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
 import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -46,6 +49,7 @@ _FIXED = (
     "-master.telemetry=false",
 )  # fmt: skip
 _READ_WITHIN = 20.0
+_SHARED, _YOUNG = Path("/tmp"), 60.0  # noqa: S108  # in its source
 
 
 class S3:
@@ -58,8 +62,10 @@ class S3:
         _write(ground, [one for one in kept if one["actions"]])
         processes.write(ground.folder / "security.toml", _security(ground), uid=ground.uid)
         ports = [f"-{part}={port}" for part, port in _ports(ground).items()]
-        sockets = [f"-s3.localSocket={ground.sockets / 's3.sock'}"]
-        words = [ground.programs / "weed", "mini", f"-dir={data}", "-s3.port=$PORT", f"-s3.config={_file(ground)}"]
+        sockets = [f"-{part}.localSocket={ground.sockets / part}.sock" for part in ("s3", "filer")]
+        weed = [ground.programs / "weed", "-logtostderr=true"]  # by itself it fills files beside its sockets, too
+        words = [*weed, "mini", f"-dir={data}", "-s3.port=$PORT", f"-s3.config={_file(ground)}"]
+        _sweep(ground.uid)
         return Launch(
             f"rm -rf {processes.quoted(data)}/m[0-9]* {processes.quoted(data / 'mini.options')}; "
             + processes.command(ground, [*words, *_FIXED, *ports, *sockets]),
@@ -156,6 +162,26 @@ def _ports(ground: Ground) -> dict[str, int]:
         processes.write(file, json.dumps(found), uid=ground.uid)
     ports: dict[str, int] = json.loads(file.read_text())
     return ports
+
+
+def _sweep(uid: int | None) -> None:
+    """Sockets of the user who runs servers that nobody listens on are gone. Young ones may be about to be listened on."""
+    owner = os.geteuid() if uid is None else uid
+    for place in _SHARED.glob("seaweedfs-*-grpc-*.sock"):
+        with contextlib.suppress(OSError):
+            found = place.lstat()
+            if found.st_uid == owner and time.time() - found.st_mtime > _YOUNG and _is_dead(place):
+                place.unlink()
+
+
+def _is_dead(place: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as made:
+        made.settimeout(1.0)
+        try:
+            made.connect(str(place))
+        except ConnectionRefusedError:
+            return True
+    return False
 
 
 def _free(count: int) -> list[int]:

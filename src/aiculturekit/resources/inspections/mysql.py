@@ -126,7 +126,8 @@ def _program(ground: Ground, names: Sequence[str], *words: str) -> Program:
             hint=say("install the client programs (`{command}`)", command="apt-get install mariadb-client"),
         )
     command = (*programs.prefix(ground.uid), str(found), f"--defaults-file={options(ground)}", *words)
-    return Program(command, str(ground.folder), {"MYSQL_HISTFILE": "/dev/null", "MARIADB_HISTFILE": "/dev/null"})
+    quiet = {"MYSQL_HISTFILE": "/dev/null", "MARIADB_HISTFILE": "/dev/null"}
+    return Program(command, str(ground.folder), quiet, is_whole=False)  # it commits at every CREATE
 
 
 @contextlib.asynccontextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from urllib.parse import quote, urlencode
 from xml.etree import ElementTree
 
@@ -20,6 +21,9 @@ _PATIENCE = 5.0
 _LONGEST, _SHOWN = 8 * 2**20, 100_000
 _PAGE, _PAGES = 1000, 10
 """Objects that one request answers with, and requests for one bucket: what is beyond is not counted."""
+_GOOD_FOR = 60.0
+_known: dict[Path, tuple[float, Inspection]] = {}
+"""A resource's folder -> when its objects were listed, and what was found."""
 
 
 class S3:
@@ -27,25 +31,18 @@ class S3:
 
     async def inspect(self, ground: Ground) -> Inspection:
         names = _texts(await _get(ground, "/"), "Bucket", "Name")
-        listed = {name: await _objects(ground, name, "", limit=_PAGE * _PAGES) for name in names}
-        buckets: list[Row] = [
-            {"name": name, "objects": len(rows), "bytes": _size(rows)} for name, rows in listed.items()
-        ]
-        figures = [
-            figure
-            for row in buckets
-            for figure in (
-                Figure("s3_objects", "gauge", "Objects in the bucket.", row["objects"], {"bucket": row["name"]}),
-                Figure("s3_objects_size_sum_bytes", "gauge", "Their size.", row["bytes"], {"bucket": row["name"]}),
-            )
-        ]
-        shown = [row for rows in listed.values() for row in rows][:50]
-        return Inspection(
-            version="",
-            size_bytes=_size([row for rows in listed.values() for row in rows]),
-            sections={"buckets": buckets, "objects": shown},
-            figures=tuple(figures),
-        )
+        found = {name: await _objects(ground, name, "", limit=_PAGE * _PAGES) for name in names}
+        inspection = _inspection(found)
+        _known[ground.folder] = time.monotonic(), inspection
+        return inspection
+
+    async def glance(self, ground: Ground) -> Inspection:
+        """Listing thousands of objects takes the server a second: once a minute will do."""
+        at, found = _known.get(ground.folder, (0.0, None))
+        if found is None or time.monotonic() - at > _GOOD_FOR:
+            return await self.inspect(ground)
+        await _get(ground, "/")
+        return found
 
     async def listed(self, ground: Ground, what: str, *, within: str, search: str, limit: int) -> list[Row]:
         """`search` is the beginning of BUCKET/NAME."""
@@ -63,6 +60,25 @@ class S3:
         except UnicodeDecodeError:
             text = say("it is no text; its first bytes: {bytes}", bytes=raw[:64].hex(" "))
         return {"name": name, "content": text}
+
+
+def _inspection(contents: Mapping[str, Sequence[Row]]) -> Inspection:
+    buckets: list[Row] = [{"name": name, "objects": len(rows), "bytes": _size(rows)} for name, rows in contents.items()]
+    figures = [
+        figure
+        for row in buckets
+        for figure in (
+            Figure("s3_objects", "gauge", "Objects in the bucket.", row["objects"], {"bucket": row["name"]}),
+            Figure("s3_objects_size_sum_bytes", "gauge", "Their size.", row["bytes"], {"bucket": row["name"]}),
+        )
+    ]
+    rows = [row for listed in contents.values() for row in listed]
+    return Inspection(
+        version="",
+        size_bytes=_size(rows),
+        sections={"buckets": buckets, "objects": rows[:50]},
+        figures=tuple(figures),
+    )
 
 
 async def _objects(ground: Ground, bucket: str, prefix: str, *, limit: int) -> list[Row]:

@@ -56,17 +56,28 @@ class Table:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Program:
-    """A command of the tool, run in `directory` by whoever owns the daemon; no password is part of it or of its environment."""
+    """A command of the tool, run in `directory` by whoever owns the daemon; no password is part of it or of its environment. One that
+    `is_whole` has changed nothing when it fails."""
 
     command: tuple[str, ...]
     directory: str
     environment: Mapping[str, str] = dataclasses.field(default_factory=dict, hash=False)
+    is_whole: bool = True
 
 
 @runtime_checkable
 class Inspector(Protocol):
     async def inspect(self, ground: Ground) -> Inspection:
         """Takes milliseconds; changes nothing. Raises Failed or OSError where the server does not answer."""
+        ...
+
+
+@runtime_checkable
+class Glancing(Inspector, Protocol):
+    """A type of which a full inspection takes long."""
+
+    async def glance(self, ground: Ground) -> Inspection:
+        """Whether it answers now, with counts that may be a minute old. Raises as `inspect` does."""
         ...
 
 

@@ -16,6 +16,7 @@ from aiculturekit.plan.documents import Document
 from aiculturekit.resources.inspections.shapes import (
     Asking,
     Equipped,
+    Glancing,
     Inspection,
     Inspector,
     Listing,
@@ -68,6 +69,12 @@ class Inspections:
         """Raises Failed, NotFound."""
         inspector: Inspector = _inspector(document)
         return await _told(inspector.inspect(await self._ground(app, document)))
+
+    async def glance(self, app: str, document: Document) -> Inspection:
+        """The same for who asks every few seconds: what takes long may be a minute old."""
+        inspector: Inspector = _inspector(document)
+        ground = await self._ground(app, document)
+        return await _told(inspector.glance(ground) if isinstance(inspector, Glancing) else inspector.inspect(ground))
 
     async def ask(
         self, app: str, document: Document, statement: str, *, database: str, rows: int, seconds: float
