@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from benchmarks import deploy, gateway, memory, mesh, rendering, resources, start, tables
+from benchmarks import deploy, gateway, kubernetes, memory, mesh, rendering, resources, start, tables
 
 ALL = {
     "start": start.run,
@@ -13,6 +13,7 @@ ALL = {
     "mesh": mesh.run,
     "resources": resources.run,
     "rendering": rendering.run,
+    "kubernetes": kubernetes.run,
 }
 
 

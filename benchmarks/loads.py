@@ -59,10 +59,13 @@ def _found(pattern: str, text: str) -> str:
 
 
 class Load:
-    """Requests at a steady rate over kept-open connections, until told to end: an open loop, so that a stall shows."""
+    """Requests at a steady rate until told to end: an open loop, so that a stall shows. Over kept-open connections; with `is_fresh` over a
+    new one for each."""
 
-    def __init__(self, port: int, *, rate: float, path: str = "/", connections: int = 32) -> None:
-        self.port, self.rate, self.path, self.connections = port, rate, path, connections
+    def __init__(
+        self, port: int, *, rate: float, path: str = "/", connections: int = 32, is_fresh: bool = False
+    ) -> None:
+        self.port, self.rate, self.path, self.connections, self.is_fresh = port, rate, path, connections, is_fresh
         self.results: Counter[str] = Counter()
         self.versions: Counter[str] = Counter()
         self._end = threading.Event()
@@ -80,6 +83,9 @@ class Load:
                     async with asyncio.timeout(10):
                         streams = streams or await asyncio.open_connection("127.0.0.1", self.port)
                         await self._request(*streams)
+                    if self.is_fresh:
+                        streams[1].close()
+                        streams = None
                     break
                 except (OSError, EOFError, TimeoutError, ValueError) as error:
                     if streams is not None:

@@ -4,17 +4,13 @@ whole."""
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
 import os
 import random
-import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from aiculturekit import state
 from aiculturekit.deploy.changes import Change
@@ -28,8 +24,9 @@ from aiculturekit.targets.kubernetes.clients import Client
 from aiculturekit.targets.kubernetes.locks import Lock
 from aiculturekit.targets.kubernetes.objects import labels
 from aiculturekit.targets.kubernetes.target import Kubernetes
-from tests.servers import clusters
+from tests.servers import clusters, faults
 from tests.servers.clusters import Cluster
+from tests.servers.faults import Fate, Faults
 from tests.servers.needs import need
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(2400)]  # the first time it is built
@@ -49,106 +46,6 @@ def cluster() -> Iterator[Cluster]:
     need(clusters.obstacle("fake"))
     with clusters.cluster(nodes="fake") as one:
         yield one
-
-
-class Faults:
-    """Stands before the API server: one request in `every` fares badly, in one of five ways."""
-
-    def __init__(self, server: str, context: ssl.SSLContext, *, every: int) -> None:
-        self.host, _, port = server.removeprefix("https://").partition(":")
-        self.port, self._context, self._every = int(port), context, every
-        self._chance, self.done = random.Random(7), dict[str, int]()
-
-    @contextlib.asynccontextmanager
-    async def serving(self) -> AsyncIterator[str]:
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        async with server:
-            yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            there, back = await asyncio.open_connection(self.host, self.port, ssl=self._context)
-            try:
-                while head := await reader.readuntil(b"\r\n\r\n"):
-                    request = head + await reader.readexactly(_length(head))
-                    if not await self._pass(request, writer, there, back):
-                        break
-            finally:
-                back.close()
-        writer.close()
-
-    async def _pass(self, request: bytes, writer: Any, there: asyncio.StreamReader, back: Any) -> bool:
-        """Whether the connection goes on."""
-        kind = (
-            self._chance.choice(("429", "500", "reset", "lost", "late"))
-            if self._chance.randrange(self._every) == 0
-            else "well"
-        )
-        self.done[kind] = self.done.get(kind, 0) + 1
-        if kind in ("429", "500"):
-            writer.write(_answer(kind))
-            await writer.drain()
-            return True
-        if kind == "reset":  # before the server heard of it
-            writer.transport.abort()
-            return False
-        back.write(request)
-        answer = await _read(there)
-        if kind == "lost":  # after it did what it was asked for
-            writer.transport.abort()
-            return False
-        if kind == "late":
-            await asyncio.sleep(1)
-        writer.write(answer)
-        await writer.drain()
-        return True
-
-
-def _answer(status: str) -> bytes:
-    body = json.dumps(
-        {"kind": "Status", "status": "Failure", "message": "as the test wants", "code": int(status)}
-    ).encode()
-    more = "retry-after: 1\r\n" if status == "429" else ""
-    return (
-        f"HTTP/1.1 {status} No\r\ncontent-type: application/json\r\n{more}content-length: {len(body)}\r\n\r\n".encode()
-        + body
-    )
-
-
-def _length(head: bytes) -> int:
-    for line in head.decode("latin-1").lower().split("\r\n"):
-        if line.startswith("content-length:"):
-            return int(line.partition(":")[2])
-    return 0
-
-
-async def _read(there: asyncio.StreamReader) -> bytes:
-    """One answer, whole."""
-    head = await there.readuntil(b"\r\n\r\n")
-    if b"chunked" not in head.lower():
-        return head + await there.readexactly(_length(head))
-    found = head
-    while True:
-        line = await there.readline()
-        chunk = await there.readexactly(int(line.strip() or b"0", 16) + 2)
-        found += line + chunk
-        if line.strip() == b"0":
-            return found
-
-
-def _kubeconfig(cluster: Cluster, server: str, folder: Path) -> Path:
-    config = yaml.safe_load(cluster.kubeconfig.read_text())
-    config["clusters"][0]["cluster"] = {"server": server}
-    config["users"][0]["user"] = {}
-    (folder / "kubeconfig").write_text(yaml.safe_dump(config))
-    return folder / "kubeconfig"
-
-
-def _context(cluster: Cluster) -> ssl.SSLContext:
-    pki = cluster.place.folder / "pki"
-    context = ssl.create_default_context(cafile=str(pki / "ca.crt"))
-    context.load_cert_chain(pki / "admin.crt", pki / "admin.key")
-    return context
 
 
 class Worker:
@@ -192,9 +89,15 @@ class Worker:
 
 
 async def test_every_deploy_ends_whole(cluster: Cluster, tmp_path: Path) -> None:
-    faults = Faults(str(cluster.api.base_url).rstrip("/"), _context(cluster), every=20)
-    async with faults.serving() as server:
-        client = await clients.opened(context="", named=str(_kubeconfig(cluster, server, tmp_path)), asked="")
+    chance = random.Random(7)
+
+    def choose(method: str) -> Fate:
+        bad: tuple[Fate, ...] = ("429", "500", "reset", "lost", "late")
+        return chance.choice(bad) if chance.randrange(20) == 0 else "well"
+
+    proxy = Faults(cluster, choose=choose)
+    async with proxy.serving() as server:
+        client = await clients.opened(context="", named=str(faults.kubeconfig(cluster, server, tmp_path)), asked="")
         workers = []
         for at in range(4):
             (folder := tmp_path / str(at)).mkdir()
@@ -209,4 +112,4 @@ async def test_every_deploy_ends_whole(cluster: Cluster, tmp_path: Path) -> None
     ended = [one for worker in workers for one in worker.ended]
     well = [one for one in ended if one in ("deployed", "back")]
     assert len(well) >= 0.999 * len(ended), [one for one in ended if one not in well]
-    assert faults.done["lost"] > 0 and faults.done["reset"] > 0
+    assert proxy.done["lost"] > 0 and proxy.done["reset"] > 0
