@@ -1,4 +1,4 @@
-"""What SeaweedFS leaves in /tmp."""
+"""What SeaweedFS leaves in /tmp, and the ports of its parts."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from aiculturekit.resources.backends import s3
+from aiculturekit.resources.servers import Ground
 
 
 def test_sockets_that_nobody_listens_on_are_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,3 +29,13 @@ def test_sockets_that_nobody_listens_on_are_swept(tmp_path: Path, monkeypatch: p
         assert all(place.exists() for place in places.values()), "somebody else's"
         s3._sweep(None)
         assert {name for name, place in places.items() if place.exists()} == {"young", "listening"}
+
+
+def test_a_port_that_somebody_took_is_exchanged_with_the_others(tmp_path: Path) -> None:
+    ground = Ground("app", "files", {}, tmp_path, tmp_path, tmp_path)
+    first = s3._ports(ground)
+    assert s3._ports(ground) == first and len(set(first.values())) == len(first)
+    with socket.create_server(("127.0.0.1", first["filer.port"])):
+        second = s3._ports(ground)
+        assert second["filer.port"] != first["filer.port"]
+    assert s3._ports(ground) == second

@@ -10,6 +10,12 @@ from aiculturekit.spec import secrets
 
 _SECRET = re.compile(r"pass|secret|token|key|credential|private|dsn", re.I)
 _URL_PASSWORD = re.compile(r"(?<=://)([^:/@\s]+):([^@/\s]+)@")
+_SAID = re.compile(
+    r"""(?P<name>[\w.-]*(?:pass|secret|token|key|credential|private|dsn)[\w.-]*)(?P<between>["']?[ \t]*:[ \t]+)"""
+    r"""(?P<value>"[^"\n]*"|'[^'\n]*'|[^\s"'\[{|>&#][^,}\]\n#]*)""",
+    re.I,
+)
+"""A name that sounds secret and its value, in a line of YAML or JSON."""
 HIDDEN = "••••••"
 
 
@@ -22,6 +28,17 @@ def mask(name: str, value: str) -> tuple[str, bool]:
         return HIDDEN, True
     shown = _URL_PASSWORD.sub(rf"\1:{HIDDEN}@", value)
     return shown, shown != value
+
+
+def text(given: str) -> str:
+    """A file as it may be shown: the same, whatever is a comment in it or no longer parses."""
+    return _URL_PASSWORD.sub(rf"\1:{HIDDEN}@", _SAID.sub(_hidden, given))
+
+
+def _hidden(found: re.Match[str]) -> str:
+    value = found["value"]
+    is_told = secrets.is_one(value.strip().strip("\"'"))
+    return found[0] if is_told else f"{found['name']}{found['between']}{HIDDEN}"
 
 
 def within(value: Any, name: str = "") -> Any:

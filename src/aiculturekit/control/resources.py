@@ -114,7 +114,8 @@ class Resources:
             "title": KINDS[kind].title if kind in KINDS else _FILES.get(kind, kind),
             "version": self._looks.version(server) if server else str(document.body.get("version") or ""),
             "state": self._state(app, document, status.state if status else ""),
-            "reason": next((one.reason for one in live if one.reason and one.state != "ready"), ""),
+            "reason": await self._looks.shortage(app, document)
+            or next((one.reason for one in live if one.reason and one.state != "ready"), ""),
             "embedded": document.body.get("url") is None,
             "protected": bool(document.body.get("protected")),
             "url": self._address(app, document, server, live[0].port if live else None),

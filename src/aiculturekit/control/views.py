@@ -89,7 +89,7 @@ class Views:
         found = await self._database.run(releases.get, app, number)
         if found is None:
             raise NotFound(say("{app} has no release {number}", app=app, number=number))
-        return _release(found) | {"file": found.file, "text": found.text}
+        return _release(found) | {"file": found.file, "text": masks.text(found.text)}
 
     async def changes(self, app: str | None, limit: int = 100) -> list[dict[str, Any]]:
         rows = await self._database.run(changes.recent, app=app, limit=limit)

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import ctypes
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,11 +20,14 @@ from pathlib import Path
 
 import psutil
 
+from aiculturekit.language import say
+
 TOKEN, NODE, ZONE = "AIC_REPLICA", "AIC_NODE", "AIC_ZONE"  # names of variables
 IS_LINUX = sys.platform.startswith("linux")
 _POLL = 0.25
 _LOOKS, _LOOK_AGAIN = 100, 0.02
 _KEEP_SIZE, _PUNCH_HOLE = 0x01, 0x02
+_ROOM = 16 << 20
 
 
 def spawn(command: Sequence[str], *, log: Path, environment: Mapping[str, str], directory: Path | None = None) -> int:
@@ -204,6 +208,22 @@ def group(pid: int) -> list[int]:
         return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
     except psutil.Error:
         return []
+
+
+def shortage(folder: Path) -> str:
+    """What to say where the disk is as good as full, by what a PostgreSQL wants for its log at a time; "" where it is not. Blocks."""
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError:
+        return ""
+    if free >= _ROOM:
+        return ""
+    megabytes = free / (1 << 20)
+    return say(
+        "the disk is full: {free:.1f} MB are left at {folder}; free some, and it goes on by itself",
+        free=megabytes,
+        folder=folder,
+    )
 
 
 def discard_head(descriptor: int, upto: int) -> bool:

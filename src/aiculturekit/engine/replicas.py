@@ -276,9 +276,9 @@ class Replica:
         code = await host.ended(pid)
         if self.machine.is_stopping:
             await host.group_ended(pid)  # a shell may go before what it runs; that has until the deadline
-        why = (
-            say("out of memory: it took more than its limit") if self._group and self._group.ran_out_of_memory() else ""
-        )
+        why = host.shortage(self.workload.directory) if code else ""
+        if self._group and self._group.ran_out_of_memory():
+            why = say("out of memory: it took more than its limit")
         await threads.run(host.kill_all, self.id, pid=pid)
 
         def ended() -> list[Order]:

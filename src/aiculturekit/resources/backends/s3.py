@@ -155,13 +155,29 @@ def _security(ground: Ground) -> str:
 
 
 def _ports(ground: Ground) -> dict[str, int]:
-    """Those of its parts, chosen once: free ones then."""
+    """Those of its parts: the ones that it had, unless somebody else took one since it ended."""
     file = ground.folder / "ports.json"
-    if not file.exists():
-        found = dict(zip(_PARTS, _free(len(_PARTS)), strict=True))
-        processes.write(file, json.dumps(found), uid=ground.uid)
-    ports: dict[str, int] = json.loads(file.read_text())
+    ports: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
+    if not ports or not (_is_running(ground) or all(map(_is_free, ports.values()))):
+        ports = dict(zip(_PARTS, _free(len(_PARTS)), strict=True))
+        processes.write(file, json.dumps(ports), uid=ground.uid)
     return ports
+
+
+def _is_running(ground: Ground) -> bool:
+    try:
+        processes.running(ground)
+    except Failed:
+        return False
+    return True
+
+
+def _is_free(port: int) -> bool:
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
 
 
 def _sweep(uid: int | None) -> None:

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from aiculturekit import threads
+from aiculturekit.engine import host
 from aiculturekit.engine.supervisor import Engine
 from aiculturekit.engine.workloads import Key, Status
 from aiculturekit.errors import AicError, Failed, Refused
 from aiculturekit.language import say
 from aiculturekit.locator import Locator
 from aiculturekit.plan.documents import Document
+from aiculturekit.resources import places
 from aiculturekit.resources.inspections.shapes import (
     Asking,
     Equipped,
@@ -50,6 +52,12 @@ class Inspections:
     async def size(self, app: str, document: Document) -> int:
         """Bytes of all files of a resource."""
         return await threads.run(data.size, self._home, app, document)
+
+    async def shortage(self, app: str, document: Document) -> str:
+        """What to say where there is no room for the data of a resource of ours; "" where there is."""
+        if document.body.get("url") or not self.is_there(app, document):
+            return ""
+        return await threads.run(host.shortage, places.folder(self._home, app, document.name))
 
     def status(self, app: str, name: str) -> Status | None:
         return self._engine.status(Key(app, name, nodes.SERVER_VERSION))
