@@ -194,10 +194,12 @@ async def test_a_root_is_replaced_while_neighbours_call(tmp_path: Path, monkeypa
     monkeypatch.setattr(federations, "_SELDOM", 0.3)
     monkeypatch.setattr(meshes, "_LOOKING", 0.3)
     monkeypatch.setattr(clusters, "HOP_LIFE", 1.0)
-    async with pair(tmp_path, Lives(leaf=12, ahead=6)) as both, stages.Replica("pay") as pay:
+    async with pair(tmp_path, Lives(leaf=24, ahead=12)) as both, stages.Replica("pay") as pay:
         await both.federate()
         await both.b.publish("bank", "pay", version="v1", ports=[pay.port])
-        async with stages.Load(both.web, clients=4) as load:
+        async with stages.Load(
+            both.web, clients=4
+        ) as load:  # within these seconds, on whatever machine, bundles are read and leaves made
             for mesh in (both.a, both.b):
                 [old] = mesh.trust.roots
                 await mesh.trust.rotate()
