@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import http.client
 import json
+import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -15,7 +18,7 @@ import pytest
 
 from benchmarks.products import Product, product
 from tests.images import bases
-from tests.servers import clusters
+from tests.servers import clusters, programs
 from tests.servers import distributions as registries
 from tests.servers.clusters import Cluster
 from tests.servers.needs import need
@@ -71,7 +74,8 @@ def cluster(registry: str) -> Iterator[Cluster]:
 @pytest.fixture(scope="module")
 def made(cluster: Cluster) -> Iterator[Product]:
     with product() as one:
-        one.set(KUBECONFIG=str(cluster.kubeconfig))
+        path = f"{programs.path('kubectl').parent}:{os.environ['PATH']}"
+        one.set(KUBECONFIG=str(cluster.kubeconfig), PATH=path)
         yield one
 
 
@@ -156,3 +160,121 @@ def test_versions_take_over_without_a_failed_request_and_a_broken_one_goes_back(
     assert [(row["name"], row["state"], row["ready"]) for row in pods] == [("web", "ready", 2)]
     assert "asked /" in made.aic("logs", "greet@staging", "web")
     assert made.aic("exec", "--app", "greet@staging", "web", "--", "sh", "-c", "echo $SAYS").strip() == "four"
+
+
+class Running:
+    """A command that goes on until it is interrupted; its lines as they come."""
+
+    def __init__(self, made: Product, *words: str) -> None:
+        self.process = made.begun(*words)
+        self.lines: list[str] = []
+        self._reader = threading.Thread(target=self._read)
+
+    def __enter__(self) -> Running:
+        self._reader.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.send_signal(signal.SIGINT)
+        try:
+            self.process.wait(30)
+        finally:
+            self.process.kill()
+            self._reader.join()
+
+    def _read(self) -> None:
+        for line in self.process.stdout or ():
+            self.lines.append(line)
+
+    def first(self, text: str, *, after: int = 0, seconds: float = 60) -> str:
+        """The first line with the text, waited for."""
+        end = time.monotonic() + seconds
+        while True:
+            for line in self.lines[after:]:
+                if text in line:
+                    return line
+            assert time.monotonic() < end and self.process.poll() is None, self.lines
+            time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def greet(tmp_path_factory: pytest.TempPathFactory, made: Product, registry: str, base: str) -> Path:
+    """In force, whatever was before."""
+    folder = tmp_path_factory.mktemp("greet")
+    (folder / "server.py").write_text(SERVER)
+    (folder / "aic.yaml").write_text(FILE.format(base=base, says="hello", registry=registry, python=PYTHON))
+    made.aic("deploy", str(folder), "--to", "staging")
+    return folder
+
+
+def test_lines_are_followed_from_pod_to_pod(made: Product, cluster: Cluster, greet: Path) -> None:
+    place = cluster.dial_service("web", namespace="greet")
+    assert soon(place, "hello")
+    with Running(made, "logs", "-f", "--tail", "0", "greet@staging", "web") as following:
+        end = time.monotonic() + 60
+        while not following.lines:  # it is connected a moment after it began
+            assert time.monotonic() < end
+            assert get(place)
+            time.sleep(0.2)
+        assert "asked /" in following.lines[0]
+        text = (greet / "aic.yaml").read_text()
+        (greet / "aic.yaml").write_text(text.replace('"hello"', '"again"'))
+        made.aic("deploy", str(greet), "--to", "staging")
+        assert soon(place, "again")
+        known = {line.split()[0] for line in following.lines}
+        count = len(following.lines)
+        for _ in range(20):
+            get(place)
+        assert following.first("asked /", after=count)
+        assert known
+    assert following.process.returncode in (0, 130, -signal.SIGINT)
+
+
+def test_ports_lead_to_a_workload_and_to_the_public_path(made: Product, greet: Path) -> None:
+    with Running(made, "forward", "--app", "greet@staging", "web", "8080", "--local", "0") as forwarding:
+        place = forwarding.first("127.0.0.1:").split()[2]
+        assert get(place) in ("hello", "again")
+    with Running(made, "open", "greet@staging", "--print") as opened:
+        url = opened.first("http://127.0.0.1:").split()[0]
+        assert url.endswith("/") and get(url.removeprefix("http://").rstrip("/")) in ("hello", "again")
+
+
+def test_a_command_runs_in_a_pod_with_its_own_exit_code(made: Product, greet: Path) -> None:
+    words = ("exec", "--app", "greet@staging", "web", "--")
+    assert made.run(*words, "sh", "-c", "echo out; echo err >&2; exit 7").returncode == 7
+    assert made.aic(*words, PYTHON, "-c", "import os; print(os.getuid())").strip() == "65532"
+    done = made.run("exec", "--app", "greet@staging", "nobody", "--", "true")
+    assert done.returncode == 1 and "no pod of greet@staging/nobody runs" in done.stderr
+
+
+def test_a_registry_that_wants_a_login_is_pushed_to_and_pulled_from(
+    tmp_path: Path, cluster: Cluster, base: str
+) -> None:
+    """By what `docker login` wrote down here, and by a Secret there."""
+    with registries.tokens(tmp_path / "tokens") as auth, registries.running(tmp_path / "registry", auth=auth) as served:
+        port = int(served.address.rpartition(":")[2])
+        cluster.offer(port)
+        cluster.offer(int(auth["token"]["realm"].split(":")[2].partition("/")[0]))  # where the node gets its tokens
+        (tmp_path / "docker").mkdir()
+        login = base64.b64encode(f"{registries.USER}:{registries.PASSWORD}".encode()).decode()
+        config = {"auths": {served.address: {"auth": login}}}
+        (tmp_path / "docker" / "config.json").write_text(json.dumps(config))
+        (tmp_path / "server.py").write_text(SERVER)
+        text = FILE.format(base=base, says="secret", registry=served.address, python=PYTHON)
+        (tmp_path / "aic.yaml").write_text(text.replace("app: greet", "app: private").replace("///greet", "///private"))
+        with product() as stranger:
+            stranger.set(KUBECONFIG=str(cluster.kubeconfig), DOCKER_CONFIG=str(tmp_path / "nowhere"))
+            done = stranger.run("deploy", str(tmp_path), "--to", "staging")
+            assert done.returncode != 0 and "docker login" in done.stderr, done.stderr
+        cluster.kubectl("create", "namespace", "private")  # ours only to work in: no deploy removes it
+        with product() as known:
+            known.set(KUBECONFIG=str(cluster.kubeconfig), DOCKER_CONFIG=str(tmp_path / "docker"))
+            done = known.run("deploy", str(tmp_path), "--to", "staging")
+            assert done.returncode == 1 and "ImagePull" in done.stderr, done.stderr  # the node is a stranger
+            file = ("--from-file=.dockerconfigjson=" + str(tmp_path / "docker" / "config.json"),)
+            kind = "--type=kubernetes.io/dockerconfigjson"
+            cluster.kubectl("-n", "private", "create", "secret", "generic", "pulls", kind, *file)
+            text = (tmp_path / "aic.yaml").read_text().replace("/team", "/team&pull_secret=pulls")
+            (tmp_path / "aic.yaml").write_text(text)
+            known.aic("deploy", str(tmp_path), "--to", "staging")
+        assert soon(cluster.dial_service("web", namespace="private"), "secret")

@@ -142,6 +142,10 @@ def _handler(key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate) -> 
             self.end_headers()
             self.wfile.write(body)
 
+        def do_POST(self) -> None:
+            """OAuth2, which is asked for first: by the specification it need not be there, and GET is tried then."""
+            self.send_error(405)
+
         def log_message(self, *_: Any) -> None:
             pass
 

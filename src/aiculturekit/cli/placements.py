@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import subprocess
@@ -125,20 +124,26 @@ def visit(name: str, *, only_print: bool, as_json: bool) -> int:
     """A port of this machine leads to the application's public path until it is interrupted; kubectl's exit code."""
     entry = daemons.ensure().get(path(name, "/entry"))
     command = kubectl(name, ["port-forward", f"service/{entry['service']}", f":{entry['port']}"])
-    with (
-        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process,
-        contextlib.suppress(KeyboardInterrupt),
-    ):
-        said = (process.stdout.readline() if process.stdout else "").split()
-        if place := next((word for word in said if word.startswith("127.0.0.1:")), ""):
-            url = f"http://{place}{entry['path']}"
-            outputs.print_json({"url": url}) if as_json else print(say("{url}  (Ctrl-C ends it)", url=url), flush=True)
-            if not only_print and sys.stdout.isatty():
-                import webbrowser  # heavy: only where one is opened
-
-                webbrowser.open(url)
-        return process.wait()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            _show_entry(process.stdout.readline() if process.stdout else "", entry, only_print, as_json)
+            return process.wait()
+        except KeyboardInterrupt:
+            process.terminate()
     return 0
+
+
+def _show_entry(said: str, entry: Mapping[str, Any], only_print: bool, as_json: bool) -> None:
+    """kubectl says `Forwarding from 127.0.0.1:PORT -> 8080`, or nothing and then why."""
+    place = next((word for word in said.split() if word.startswith("127.0.0.1:")), "")
+    if not place:
+        return
+    url = f"http://{place}{entry['path']}"
+    outputs.print_json({"url": url}) if as_json else print(say("{url}  (Ctrl-C ends it)", url=url), flush=True)
+    if not only_print and sys.stdout.isatty():
+        import webbrowser  # heavy: only where one is opened
+
+        webbrowser.open(url)
 
 
 def object_of(client: Client, name: str, workload: str) -> str:
