@@ -1,5 +1,5 @@
 """The workflow that `aic ci github` writes, run for real: act takes its jobs in their order, each step's shell runs on this machine against our
-own command line, a registry that asks for a password, and a cluster. The actions of others are empty ones: nothing is fetched, nobody is
+own command line, a registry, and a cluster. The actions of others are empty ones: nothing is fetched, nobody is
 logged in to a cloud. The scanner is one that looks whether what it is given is an image."""
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 import subprocess
 import sys
@@ -13,7 +15,7 @@ import yaml
 
 from aiculturekit.control import pipelines
 from aiculturekit.errors import Mistake
-from aiculturekit.forges import actions, clouds, stamps
+from aiculturekit.forges import actions, clouds, scripts, stamps
 from aiculturekit.forges.pipelines import waiting
 from tests.cli.test_cli_commands import aic
 
@@ -183,3 +185,35 @@ def test_without_a_cluster_nothing_is_deployed(tmp_path: Path) -> None:
     for forge in FORGES:
         text = made(tmp_path / "aic.yaml", forge)
         assert "aic build" in text and "aic deploy" not in text and "aic plan" not in text
+
+
+@pytest.mark.parametrize(
+    ("registry", "flavor", "given", "login"),
+    [
+        ("registry.example:5000/team", "k3s", {"REGISTRY_USER": "me", "REGISTRY_PASSWORD": "a:b'c"}, "me:a:b'c"),
+        (
+            "1.dkr.ecr.eu-west-1.amazonaws.com/shop",
+            "eks",
+            {"AWS_REGION": "eu"},
+            "AWS:aws ecr get-login-password --region eu",
+        ),
+        ("europe-docker.pkg.dev/p/shop", "gke", {}, "oauth2accesstoken:gcloud auth print-access-token"),
+        ("europe-docker.pkg.dev/p/shop", "eks", {}, None),
+    ],
+)
+def test_a_registry_is_entered_as_docker_would(
+    registry: str, flavor: str, given: dict[str, str], login: str | None, tmp_path: Path
+) -> None:
+    """The script itself, with programs of the clouds that print what they are asked."""
+    for program in ("aws", "gcloud"):
+        (tmp_path / program).write_text(f'#!/bin/sh\necho "{program} $*"\n')
+        (tmp_path / program).chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "DOCKER_CONFIG": str(tmp_path / "docker"), **given}
+    script = scripts.login(registry, clouds.cloud(flavor))
+    subprocess.run(["sh", "-eu", "-c", script], env=environment, check=True, timeout=30)
+    file = tmp_path / "docker" / "config.json"
+    if login is None:
+        assert not file.exists()
+        return
+    host = registry.partition("/")[0]
+    assert base64.b64decode(json.loads(file.read_text())["auths"][host]["auth"]).decode() == login
