@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from aiculturekit.language import say
+from aiculturekit.spec import units
 from aiculturekit.spec.importers import dockerfiles, drafts, names
 from aiculturekit.spec.importers.manifests import Object
 from aiculturekit.spec.importers.readings import Line, Map
@@ -147,8 +148,11 @@ def health(container: Map, lose: Lose) -> dict[str, Any]:
 
 def _way(probe: Map, part: str, lose: Lose) -> dict[str, Any]:
     if probe.map("httpGet"):
-        path = str(probe.map("httpGet").get("path") or "/")
-        way: dict[str, Any] = {"http": path if path.startswith("/") else f"/{path}"}
+        path = "/" + str(probe.map("httpGet").get("path") or "").lstrip("/")
+        plain = re.match(r"/[\w./~:@-]*", path)
+        way: dict[str, Any] = {"http": re.sub(r"//+", "/", plain[0] if plain else "/")}
+        if not plain or plain[0] != path:
+            lose(part, say("{path} is asked without what stands behind the path", path=path[:80]), "", probe.line)
     elif probe.map("exec"):
         way = {"exec": dockerfiles.joined(probe.map("exec").items_of("command"))}
     else:
@@ -178,11 +182,16 @@ def limits(container: Map, lose: Lose) -> dict[str, Any]:
 
 
 def _memory(text: object) -> str | None:
-    """Kubernetes' own quantities: 64Mi, 1G, 1e9 is left out."""
+    """Kubernetes' own quantities, 64Mi or 1G; None for others, and for less than a process can run in."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)(Ki|Mi|Gi|Ti|k|K|M|G|T)?", str(text).strip())
     if not found:
         return None
-    return f"{found[1]}{(found[2] or '').replace('k', 'K')}{'' if not found[2] or found[2].endswith('i') else 'B'}"
+    written = f"{found[1]}{(found[2] or '').replace('k', 'K')}{'' if not found[2] or found[2].endswith('i') else 'B'}"
+    try:
+        units.memory(written)
+    except ValueError:
+        return None
+    return written
 
 
 def _number(value: object, other: int) -> int:

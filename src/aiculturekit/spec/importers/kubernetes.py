@@ -14,6 +14,7 @@ from typing import Any
 
 from aiculturekit.errors import Problem
 from aiculturekit.language import say
+from aiculturekit.spec import crons
 from aiculturekit.spec.importers import connections, containers, dockerfiles, drafts, manifests, names, stocks
 from aiculturekit.spec.importers.drafts import loss
 from aiculturekit.spec.importers.manifests import Object, has_labels, of_kind
@@ -235,7 +236,7 @@ class _Import:
         for scaler in of_kind(self.all, "HorizontalPodAutoscaler"):
             aim = scaler.spec.map("scaleTargetRef")
             low, high = str(scaler.spec.get("minReplicas") or "1"), str(scaler.spec.get("maxReplicas"))
-            if (aim.get("kind"), aim.get("name")) == (one.kind, one.name) and low.isdigit() and high.isdigit():
+            if (aim.get("kind"), aim.get("name")) == (one.kind, one.name) and _is_range(low, high):
                 self._say_metrics(scaler)
                 return f"{low}..{high}"
         return int(replicas) if replicas.isdigit() and 1 < int(replicas) <= 100 else None
@@ -347,7 +348,7 @@ class _Import:
             )
             self.groups[one.name], self.needs[one.name] = [one], []
             connected = self._connected(one.name, one, container)
-            schedule = str(one.spec.get("schedule") or "") if one.kind == "CronJob" else None
+            schedule = _schedule(one, lose) if one.kind == "CronJob" else None
             limit, retries = one.work.get("activeDeadlineSeconds"), one.work.get("backoffLimit")
             entry = {"run": run, "schedule": schedule, "timeout": f"{limit}s" if str(limit).isdigit() else None,
                      "retries": int(str(retries)) if str(retries).isdigit() and 0 < int(str(retries)) <= 10 else None,
@@ -418,3 +419,16 @@ def _grace(one: Object, container: Map) -> str | None:
         return None
     left = int(whole) - (int(pause) if pause.isdigit() else 0)
     return f"{left}s" if left > 0 else None
+
+
+def _is_range(low: str, high: str) -> bool:
+    return low.isdigit() and high.isdigit() and 1 <= int(low) <= int(high) <= 100
+
+
+def _schedule(one: Object, lose: containers.Lose) -> str | None:
+    text = str(one.spec.get("schedule") or "")
+    try:
+        return crons.checked(text)
+    except ValueError as error:
+        lose("schedule", str(error).partition("\n")[0], say("write schedule:"), one.spec.at("schedule"))
+        return None
