@@ -15,6 +15,8 @@ RUNNER = "ubuntu-24.04"
 PYTHON = "3.12"
 _SAME = "github.event.pull_request.head.repo.full_name == github.repository"
 """A request from a fork gets no credential, and so no plan."""
+_STOP = "- name: Stop the daemon\n  if: always()\n  run: aic server stop || true\n"
+"""A runner of one's own goes on after the job."""
 _REASON = "${GITHUB_SHA} by ${GITHUB_ACTOR}"
 
 
@@ -101,7 +103,7 @@ def _plan(pipeline: Pipeline, environment: Environment) -> str:
         permissions=("contents: read", *_token(environment)),
         environment=f"{environment.name}-plan",
         outputs={"plan": "${{ steps.plan.outputs.plan }}"},
-        steps=[*_begun(pipeline), *_logins(environment), _run("Plan", script, key="plan")],
+        steps=[*_begun(pipeline), *_logins(environment), _run("Plan", script, key="plan"), _STOP],
         minutes=20,
     )
 
@@ -134,7 +136,7 @@ def _deploys(pipeline: Pipeline) -> Iterator[str]:
         steps = [
             *_begun(pipeline), *_logins(one), _registry(one), _trivy(), _run("Build", scripts.build(pipeline, one)),
             _run("Scan", scripts.scan()), _run("Push", scripts.push(pipeline, one)),
-            _run("Deploy", scripts.deploy(pipeline, one, reason=_REASON)),
+            _run("Deploy", scripts.deploy(pipeline, one, reason=_REASON)), _STOP,
         ]  # fmt: skip
         yield _job(
             f"deploy-{one.name}",
