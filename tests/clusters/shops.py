@@ -82,7 +82,7 @@ def shop(cluster: Cluster, registry: Registry, folder: Path, *, options: str, ov
         made.set(KUBECONFIG=str(cluster.kubeconfig))
         one = Shop(folder / "shop", made, cluster)
         one.edit(lambda given: _placed(given, base=bases.layout(folder / "base"), staging=staging))
-        cluster.apply(*_volumes(folder))
+        cluster.apply(*volumes(folder / "shop" / "aic.yaml", folder / "volumes"))
         yield one
 
 
@@ -98,16 +98,16 @@ def _placed(given: Json, *, base: str, staging: Json) -> None:
     given["environments"]["staging"] = staging
 
 
-def _volumes(folder: Path) -> Iterator[Json]:
-    """There is nobody in this cluster who makes a volume for a claim."""
-    wish = manifests.Wish(tag="1")
-    for one in manifests.rendered(folder / "shop" / "aic.yaml", environment="staging", wish=wish):
+def volumes(file: Path, folder: Path) -> Iterator[Json]:
+    """There is nobody in this cluster who makes a volume for a claim of the file's environment `staging`."""
+    for one in manifests.rendered(file, environment="staging", wish=manifests.Wish(tag="1")):
         if one.manifest["kind"] == "PersistentVolumeClaim":
-            yield _volume(folder / "volumes", one.manifest["metadata"]["name"])
+            yield _volume(folder, one.manifest["metadata"])
 
 
-def _volume(folder: Path, claim: str) -> Json:
-    place = folder / claim
+def _volume(folder: Path, claim: Json) -> Json:
+    namespace, name = claim["namespace"], claim["name"]
+    place = folder / name
     place.mkdir(parents=True)
     for path in (place, *place.parents[:4]):
         path.chmod(0o777)
@@ -115,6 +115,6 @@ def _volume(folder: Path, claim: str) -> Json:
         "capacity": {"storage": "20Gi"},
         "accessModes": ["ReadWriteOnce"],
         "hostPath": {"path": str(place)},
-        "claimRef": {"namespace": NAMESPACE, "name": claim},
+        "claimRef": {"namespace": namespace, "name": name},
     }
-    return {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": f"shop-{claim}"}, "spec": spec}
+    return {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": f"{namespace}-{name}"}, "spec": spec}

@@ -62,12 +62,16 @@ def _filled(text: str, found: Mapping[str, str]) -> str:
     return text.replace("${host}", found["host"]).replace("${port}", found["port"])
 
 
+AMAZON: Mapping[str, str] = {
+    "AWS_ENDPOINT_URL_S3": "endpoint",
+    "AWS_ACCESS_KEY_ID": "key",
+    "AWS_SECRET_ACCESS_KEY": "secret",
+    "AWS_REGION": "region",
+    "AWS_DEFAULT_REGION": "region",
+}
+"""The variables that AWS' own libraries read without being told, and the output of an S3 resource that each holds."""
+
+
 def amazon(given: Mapping[str, str]) -> dict[str, str]:
-    """The outputs of an S3 resource as the variables that AWS' own libraries read without being told."""
-    return {
-        "AWS_ENDPOINT_URL_S3": given["endpoint"],
-        "AWS_ACCESS_KEY_ID": given["key"],
-        "AWS_SECRET_ACCESS_KEY": given["secret"],
-        "AWS_REGION": given["region"],
-        "AWS_DEFAULT_REGION": given["region"],
-    }
+    """The outputs of an S3 resource as those variables."""
+    return {variable: given[output] for variable, output in AMAZON.items()}

@@ -69,8 +69,9 @@ _ROWS = (
     Flavor(
         "aks",
         "Azure AKS",
-        "https://learn.microsoft.com/azure/aks/app-routing",
-        ingress_class="webapprouting.kubernetes.azure.com",
+        "https://learn.microsoft.com/azure/aks/app-routing-gateway-api",
+        gateway_class="approuting-istio",
+        ingress_class="webapprouting.kubernetes.azure.com",  # managed NGINX: no support after November 2026
         storage_class="managed-csi",
         identity="azure.workload.identity/client-id",
         identity_labels={"azure.workload.identity/use": "true"},

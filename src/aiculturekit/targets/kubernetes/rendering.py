@@ -77,7 +77,8 @@ def _accounts(documents: Sequence[Document], cluster: Cluster) -> Iterator[str]:
         if document.kind in _RUNNING:
             yield document.name.partition("/")[0]
         elif document.kind == "server":
-            yield settling.account(document.name)
+            if servers.is_settled(document):
+                yield settling.account(document.name)
             if not (cluster.operator and document.body["type"] == "postgres"):
                 yield document.name
 

@@ -36,7 +36,7 @@ def node(app: str, documents: Sequence[Document], *, traces: float = 0.0) -> Nod
     ports = {name: at + 1 for at, name in enumerate(nodes.port_names(listed))}
     tracing = Tracing("", 0, percent=traces) if traces else None
     found = nodes.node(listed, ports=ports, ingress_port=0, tracing=tracing)
-    played = [one.name for one in documents if one.kind == "server"]
+    played = [one.name for one in documents if one.kind == "server" and servers.is_settled(one)]
     settlers = tuple(Caller(app, settling.account(name), 0, {name: 0}) for name in played)
     services = tuple(_settled(service) if service.name in played else service for service in found.services)
     return dataclasses.replace(found, services=services, callers=(*found.callers, *settlers))
@@ -58,7 +58,9 @@ def place(app: str, documents: Sequence[Document], *, cluster: Cluster) -> Place
 
 
 def gateway_class(cluster: Cluster) -> str:
-    return cluster.gateway_class or cluster.flavor.gateway_class or _CLASSES.get(cluster.mesh, "")
+    """Istio's rules select the pods of its own gateways: another controller's have none."""
+    offered = "" if cluster.mesh == "istio" else cluster.flavor.gateway_class
+    return cluster.gateway_class or offered or _CLASSES.get(cluster.mesh, "")
 
 
 def rendered(app: str, given: Node, *, at: Place, documents: Sequence[Document], cluster: Cluster) -> Iterator[Owned]:

@@ -16,6 +16,8 @@ from aiculturekit.targets.kubernetes.places import Cluster
 
 ADMINISTRATOR = "admin"
 """The user of the server itself: no workload has this name's Secret mounted."""
+PASSWORD = "password"  # noqa: S105
+"""The key of every such Secret that has it."""
 _PASSWORD = "${password}"  # noqa: S105
 
 
@@ -33,7 +35,7 @@ def of_server(
     app: str, server: Document, *, owner: str, databases: list[str], port: int, cluster: Cluster
 ) -> Iterator[Owned]:
     """The server's own (of the type that operators ask for), and one for each of its users."""
-    own = {"username": owner, "password": _PASSWORD}
+    own = {"username": owner, PASSWORD: _PASSWORD}
     yield _secret(app, server.name, ADMINISTRATOR, own, cluster, key=server.key, kind="kubernetes.io/basic-auth")
     for login, _ in server.body["users"]:
         texts = _outputs(server, login, databases, port)
@@ -58,7 +60,9 @@ def _outputs(server: Document, login: str, databases: list[str], port: int) -> d
     kind = server.body["type"]
     path = f"/{databases[0]}" if databases else "/0" if kind == "redis" else ""
     place = Locator(KINDS[kind].scheme, hosts=((server.name, port),), path=path, username=login, password="-")  # noqa: S106
-    found = outputs.of(kind, place.reveal()) | {"password": _PASSWORD, "url": _url(place)}
+    found = outputs.of(kind, place.reveal()) | {PASSWORD: _PASSWORD, "url": _url(place)}
+    if "secret" in found:  # what S3 calls it
+        found["secret"] = _PASSWORD
     return found | {f"{one}-url": _url(place, path=f"/{one}") for one in databases[1:]}
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from aiculturekit.plan.documents import Document
+from aiculturekit.resources import outputs
 from aiculturekit.spec import references
 from aiculturekit.targets.kubernetes import secrets
 from aiculturekit.targets.kubernetes.objects import ENVIRONMENT, PORT
@@ -32,6 +33,7 @@ def of(app: str, document: Document, *, documents: Sequence[Document], cluster: 
     plain = {**port, "HOME": "/tmp", **telemetry, **services}  # noqa: S108
     found: list[Variable] = [_environment(), *(_plain(key, value) for key, value in plain.items())]
     found += [one for name in resources for one in _given(name, document, documents)]
+    found += _amazon(list(resources), document, documents)
     said = {key: _said(text, document) for key, text in document.body["env"].items()}
     referred = {reference: None for text, names in said.values() for reference in names}
     found += [_referred(reference, document) for reference in referred]
@@ -66,6 +68,16 @@ def _given(resource: str, document: Document, documents: Sequence[Document]) -> 
         f"{part}-url": variable(f"{resource}-{part}") for part in body.get("databases", ())
     }
     return [_secret(name, secret, key) for key, name in parts.items()]
+
+
+def _amazon(needed: Sequence[str], document: Document, documents: Sequence[Document]) -> list[Variable]:
+    """For AWS' own libraries, where there is no doubt which store is meant."""
+    types = {one.name: one.body["type"] for one in documents if one.kind == "resource"}
+    stores = [name for name in needed if types[name] == "s3"]
+    if len(stores) != 1:
+        return []
+    secret = secrets.name(stores[0], secrets.user(document))
+    return [_secret(name, secret, output) for name, output in outputs.AMAZON.items()]
 
 
 def _said(text: str, document: Document) -> tuple[str, list[str]]:

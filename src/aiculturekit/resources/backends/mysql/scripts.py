@@ -29,8 +29,8 @@ PRIVILEGES: Mapping[str, frozenset[str]] = {
 """What each verb may in every database of the resource. A reader runs no procedure: it would run as who made it."""
 _LONGEST = 32
 """Characters of a user's name in MySQL; MariaDB has room for more."""
-_SYSTEM = ("mariadb.sys", "mysql.sys", "mysql.session", "mysql.infoschema", OWNER, VIEWER)
-LOGINS = f"SELECT User, Host FROM mysql.user WHERE Host <> '' AND User NOT IN {_SYSTEM!r}"
+SYSTEM = ("mariadb.sys", "mysql.sys", "mysql.session", "mysql.infoschema", OWNER, VIEWER)
+LOGINS = f"SELECT User, Host FROM mysql.user WHERE Host <> '' AND User NOT IN {SYSTEM!r}"
 """A query for all logins that are not the server's own."""
 _OURS = f"NOT IN {TAKEN!r}"
 DEFINERS = f"""
@@ -89,8 +89,14 @@ def login(credential: Credential, names: Sequence[str], *, is_mariadb: bool) -> 
     who = account(user(credential.user))
     yield f"CREATE USER IF NOT EXISTS {who}"
     yield f"ALTER USER {who} {identified(credential.password, is_mariadb=is_mariadb)} ACCOUNT UNLOCK"
+    yield from grants(credential, names)
+
+
+def grants(credential: Credential, names: Sequence[str]) -> Iterator[str]:
+    """What its verb says, in each of these databases."""
     for one in names:
-        yield f"GRANT {', '.join(sorted(PRIVILEGES[credential.verb]))} ON {pattern(one)}.* TO {who}"
+        privileges = ", ".join(sorted(PRIVILEGES[credential.verb]))
+        yield f"GRANT {privileges} ON {pattern(one)}.* TO {account(user(credential.user))}"
 
 
 def held(credential: Credential) -> str:
@@ -108,6 +114,26 @@ def surplus(credential: Credential, rows: Iterable[Sequence[str | None]], names:
             found.setdefault(schema, []).append(privilege)
     who = account(user(credential.user))
     return [f"REVOKE {', '.join(sorted(gone))} ON {name(schema)}.* FROM {who}" for schema, gone in found.items()]
+
+
+def beyond(credential: Credential, names: Collection[str]) -> str:
+    """A query for the statements that take away the same, where there is only a client."""
+    privileges = ", ".join(text(one) for one in sorted(PRIVILEGES[credential.verb] | {"USAGE"}))
+    places = ", ".join(text(pattern(one).strip("`")) for one in names)
+    return (
+        "SELECT CONCAT('REVOKE ', GROUP_CONCAT(PRIVILEGE_TYPE), ' ON `', TABLE_SCHEMA, '`.* FROM ', GRANTEE, ';')"
+        f" FROM information_schema.SCHEMA_PRIVILEGES WHERE GRANTEE = {text(account(user(credential.user)))}"
+        f" AND NOT (TABLE_SCHEMA IN ({places}) AND PRIVILEGE_TYPE IN ({privileges})) GROUP BY TABLE_SCHEMA, GRANTEE"
+    )
+
+
+def strangers(logins: Collection[str]) -> str:
+    """A query for the statements that lock out whoever is none of these logins and not the server's own."""
+    known = ", ".join(text(one) for one in [*logins, *SYSTEM, "root", "mysql"])
+    return (
+        "SELECT CONCAT('ALTER USER ', QUOTE(User), '@', QUOTE(Host), ' ACCOUNT LOCK;')"
+        f" FROM mysql.user WHERE Host <> '' AND User NOT IN ({known})"
+    )
 
 
 def sessions(who: str) -> str:

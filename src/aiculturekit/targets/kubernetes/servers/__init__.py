@@ -1,13 +1,12 @@
 """Resources that a server of ours plays in a cluster: one replica, its data on a claim, and a Job that makes in it what is declared. Pure.
 
-Each module has `server(...)`, the objects of the process, and `script(...)`, what its Job runs. The Job is a workload of its own in the
-mesh (`NAME-settle`): it comes in as the server's administrator, the only one who may make users.
+A module for each type (`shapes.Kind`). The Job that runs a type's `script` is a workload of its own in the mesh (`NAME-settle`): it comes
+in as the server's administrator, the only one who may make users.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from types import ModuleType
 from typing import Any
 
 from aiculturekit.plan.documents import Document
@@ -15,9 +14,10 @@ from aiculturekit.targets.kubernetes import files, secrets
 from aiculturekit.targets.kubernetes.objects import Owned
 from aiculturekit.targets.kubernetes.places import Cluster
 from aiculturekit.targets.kubernetes.servers import arrivals as waiting
-from aiculturekit.targets.kubernetes.servers import operators, postgres, redis, settling
+from aiculturekit.targets.kubernetes.servers import mysql, nats, operators, postgres, redis, s3, settling
+from aiculturekit.targets.kubernetes.servers.shapes import Kind
 
-SERVERS: Mapping[str, ModuleType] = {"postgres": postgres, "redis": redis}
+SERVERS: Mapping[str, Kind] = {"postgres": postgres, "redis": redis, "nats": nats, "s3": s3, "mysql": mysql}
 """Types that can be played in a cluster; the others are named by `url:`."""
 
 
@@ -34,7 +34,14 @@ def rendered(app: str, document: Document, *, cluster: Cluster) -> Iterator[Owne
         yield from operators.rendered(app, document, cluster=cluster)
     else:
         yield from kind.server(app, document, cluster=cluster)
-    yield settling.rendered(app, document, script=kind.script(document), client=kind, cluster=cluster)
+    if script := kind.script(document):
+        yield settling.rendered(app, document, script=script, kind=kind, cluster=cluster)
+
+
+def is_settled(document: Document) -> bool:
+    """Whether a Job makes true in it what is declared."""
+    kind = SERVERS.get(document.body["type"])
+    return kind is not None and bool(kind.script(document))
 
 
 def arrivals(document: Document, *, documents: Sequence[Document], cluster: Cluster) -> list[dict[str, Any]]:

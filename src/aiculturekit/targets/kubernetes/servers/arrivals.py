@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from types import ModuleType
 from typing import Any
 
 from aiculturekit.plan.documents import Document
 from aiculturekit.targets.kubernetes import pods, secrets
 from aiculturekit.targets.kubernetes.places import Cluster
+from aiculturekit.targets.kubernetes.servers.shapes import Kind
 
 
 def rendered(
-    document: Document, *, documents: Sequence[Document], kinds: Mapping[str, ModuleType], cluster: Cluster
+    document: Document, *, documents: Sequence[Document], kinds: Mapping[str, Kind], cluster: Cluster
 ) -> Iterator[dict[str, Any]]:
     """One for each server among the document's needs, by the server's own client and with the document's own password."""
     servers = {one.name: one for one in documents if one.kind == "server"}

@@ -9,7 +9,7 @@ from aiculturekit.resources.backends.postgres import scripts
 from aiculturekit.resources.servers import Credential
 from aiculturekit.targets.kubernetes.objects import Owned
 from aiculturekit.targets.kubernetes.places import Cluster
-from aiculturekit.targets.kubernetes.servers import settling, stateful
+from aiculturekit.targets.kubernetes.servers import settings, stateful
 
 PORT = 5432
 USER = 999
@@ -80,7 +80,7 @@ def sql(document: Document) -> str:
     names, users = databases(document), document.body["users"]
     credentials = [Credential(login, verb, login, "") for login, verb in users]
     numbers = {login: at for at, (login, _) in enumerate(users)}
-    parts = [f"\\getenv pw{at} {settling.variable(at)}" for at in numbers.values()]
+    parts = [f"\\getenv pw{at} {settings.variable(at)}" for at in numbers.values()]
     parts.append(scripts.cluster(names, credentials, password=lambda one: f":'pw{numbers[one.user]}'"))
     for database in names:
         parts += [scripts.connect(database), scripts.contents(database, extensions=document.body.get("extensions", ()))]

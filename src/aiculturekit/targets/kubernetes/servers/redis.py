@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from aiculturekit.plan.documents import Document
-from aiculturekit.resources.backends.redis import OWNER, RULES
+from aiculturekit.resources.backends import redis
 from aiculturekit.targets.kubernetes.objects import Owned
 from aiculturekit.targets.kubernetes.places import Cluster
-from aiculturekit.targets.kubernetes.servers import settling, stateful
+from aiculturekit.targets.kubernetes.servers import settings, stateful
 
 PORT = 6379
+OWNER = redis.OWNER
 USER = 999
 _USUAL = "9"
 _START = f"""\
@@ -56,7 +57,7 @@ def script(document: Document) -> str:
     """Commands go through the client's input: no password is an argument of a process. Whoever is none of the users goes."""
     users = document.body["users"]
     rules = "\n".join(
-        f"ACL SETUSER {login} reset on >${settling.variable(at)} {RULES[verb]}"
+        f"ACL SETUSER {login} reset on >${settings.variable(at)} {redis.RULES[verb]}"
         for at, (login, verb) in enumerate(users)
     )
     wanted = " ".join(["default", OWNER, *(login for login, _ in users)])

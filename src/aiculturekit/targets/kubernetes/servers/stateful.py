@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiculturekit.plan.documents import Document
@@ -28,8 +28,10 @@ def rendered(
     probe: Mapping[str, Any],
     grace: float,
     cluster: Cluster,
+    env: Sequence[Json] = (),
 ) -> Owned:
-    """`script` is what the container runs, with the administrator's password in AIC_PASSWORD and its data below /data."""
+    """`script` is what the container runs, with the administrator's password in AIC_PASSWORD, what `env` says besides, and its data below
+    /data."""
     name = document.name
     selector = {"app": name, "version": SERVER_VERSION}
     container: Json = {
@@ -37,7 +39,7 @@ def rendered(
         "image": image,
         "imagePullPolicy": "IfNotPresent",
         "command": ["/bin/sh", "-ec", script],
-        "env": [password(name)],
+        "env": [password(name), *env],
         "ports": [{"name": "serving", "containerPort": port}],
         "startupProbe": pods.starting(probe, seconds=300),
         "readinessProbe": pods.probe(probe),
