@@ -22,6 +22,7 @@ from aiculturekit.control.backups import Backups
 from aiculturekit.control.branches import Branches
 from aiculturekit.control.clusters import Clusters
 from aiculturekit.control.deliveries import Deliveries, telling
+from aiculturekit.control.deploys import Deploys, Figures
 from aiculturekit.control.environments import Environments
 from aiculturekit.control.feeds import Feeds
 from aiculturekit.control.flows import Flows
@@ -37,6 +38,7 @@ from aiculturekit.control.rollouts import Parts as RolloutParts
 from aiculturekit.control.rotations import Rotations
 from aiculturekit.control.sightings import Sightings
 from aiculturekit.control.snapshots import Snapshots
+from aiculturekit.control.utilisations import Utilisations
 from aiculturekit.control.views import Views
 from aiculturekit.deploy.changes import Emit
 from aiculturekit.deploy.pipeline import Pipeline
@@ -89,6 +91,7 @@ class Parts:
     clusters: Clusters
     environments: Environments
     promotions: Promotions
+    figures: Figures
     snapshots: Snapshots
     backups: Backups
     branches: Branches
@@ -182,6 +185,7 @@ async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) ->
         stores=stores,
     )
     pipeline = Pipeline(database=database, target=target)
+    deploys = late.deploys = Deploys(database)
     operations = Operations(on_end=late.operation_end)
     copies = Copies(home=given.home, engine=engine, stores=stores)
     applications = Applications(
@@ -278,6 +282,7 @@ async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) ->
         clusters=clusters,
         environments=environments,
         promotions=Promotions(environments, placements),
+        figures=Figures(deploys, Utilisations(database=database, engine=engine, placements=placements)),
         snapshots=snapshots,
         backups=backups,
         branches=branches,
@@ -300,6 +305,7 @@ class _Late:
 
     def __init__(self) -> None:
         self.feeds: Feeds | None = None
+        self.deploys: Deploys | None = None
 
     def engine_event(self, event: Event) -> None:
         if self.feeds is not None:
@@ -310,6 +316,8 @@ class _Late:
             self.feeds.on_mesh(message)
 
     async def operation_end(self, operation: Operation) -> None:
+        if self.deploys is not None:
+            await self.deploys.ended(operation)
         if self.feeds is not None:
             await self.feeds.on_operation(operation)
 

@@ -26,7 +26,7 @@ import psutil
 import uvicorn
 
 from aiculturekit import __version__, threads
-from aiculturekit.api import environments, placements, resources, trusts
+from aiculturekit.api import deploys, environments, placements, resources, trusts
 from aiculturekit.api.application import application
 from aiculturekit.api.guards import guard
 from aiculturekit.api.routes import router
@@ -120,6 +120,7 @@ class Daemon:
             routes,
             resources.router(parts.resources, parts.guests, authorize=guard(token, self.sessions)),
             placements.router(parts.placements, parts.clusters, parts.views, authorize=guard(token, self.sessions)),
+            deploys.router(parts.figures, authorize=guard(token, self.sessions)),
             environments.router(parts.environments, parts.promotions, authorize=guard(token, self.sessions)),
             trusts.public(parts.mesh.trust),
             trusts.router(parts.mesh.trust, refresh=parts.target.refresh, authorize=guard(token, self.sessions)),

@@ -16,7 +16,7 @@ from aiculturekit import state
 from aiculturekit.errors import Busy, NotFound, Unreachable
 from aiculturekit.locator import Locator
 from aiculturekit.registry import STATE
-from aiculturekit.state import changes, documents, operations, ports, releases, replicas, settings
+from aiculturekit.state import changes, deploys, documents, operations, ports, releases, replicas, settings
 from aiculturekit.state.databases import Database
 from aiculturekit.state.operations import StepRecord
 from aiculturekit.state.schema import operation_steps
@@ -91,6 +91,21 @@ def release(number: int = 0, **changed: Any) -> dict[str, Any]:
         "now": 1000.25 + number,
     }
     return values | changed
+
+
+def deployed(at: float, **changed: Any) -> deploys.Deploy:
+    values: dict[str, Any] = {
+        "app": "shop",
+        "environment": "prod",
+        "target": "kubernetes://prod/shop",
+        "verb": "deploy",
+        "author": "ada",
+        "release": 1,
+        "started_at": at - 9.0,
+        "finished_at": at,
+        "outcome": "done",
+    }
+    return deploys.Deploy(**values | changed)
 
 
 def operation(**changed: Any) -> dict[str, Any]:
@@ -345,6 +360,36 @@ class TestReleases:
             await database.run(releases.finish, "shop", 7, state="current", now=1.0)
         current = await database.run(releases.current, "shop")
         assert current is not None and current.number == number
+
+
+class TestDeploys:
+    async def test_a_deploy_comes_back_whole_and_in_the_order_of_the_ends(self, database: Database) -> None:
+        later, sooner = deployed(2000.5, message=AWKWARD, committed_at=7.5), deployed(1000.25, release=None)
+        for one in (later, sooner):
+            await database.run(deploys.append, one)
+        assert await database.run(deploys.since, 0) == [sooner, later]
+        assert await database.run(deploys.since, 1500) == [later]
+        assert await database.run(deploys.since, 0, app="blog") == []
+
+    async def test_what_is_too_old_is_forgotten(self, database: Database) -> None:
+        await database.run(deploys.append, deployed(1.0))
+        await database.run(deploys.append, deployed(2.0 + deploys.KEPT))
+        assert len(await database.run(deploys.since, 0)) == 1
+
+    async def test_a_release_that_nobody_wrote_a_deploy_down_for_is_one_all_the_same(self, database: Database) -> None:
+        about = {"verb": "deploy", "began_at": 5.5, "revision": "abc", "committed_at": 1.5}
+        for more in (about, about | {"verb": "traffic"}, about, about):
+            number = await database.run(releases.begin, "shop", **release(**more))
+            if number < 4:  # the last one is pending
+                await database.run(
+                    releases.finish, "shop", number, state="failed" if number == 3 else "current", now=9.0
+                )
+        await database.run(deploys.append, deployed(9.5, release=1))
+        found = await database.run(deploys.since, 0)
+        assert [(one.release, one.outcome, one.started_at, one.revision, one.committed_at) for one in found] == [
+            (3, "failed", 5.5, "abc", 1.5),
+            (1, "done", 0.5, "", None),
+        ]
 
 
 class TestOperations:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -44,7 +47,7 @@ def cluster() -> Iterator[Cluster]:
 @pytest.fixture(scope="module")
 def made(cluster: Cluster) -> Iterator[Product]:
     with product() as one:
-        names = ("carried", "changed", "unwell")
+        names = ("carried", "changed", "unwell", "recorded", "leading")
         one.set(KUBECONFIG=str(cluster.kubeconfig), **{f"{name}_PASSWORD": "pa55-word" for name in names})
         yield one
 
@@ -134,6 +137,57 @@ def test_what_is_not_well_is_refused(tmp_path: Path, made: Product, cluster: Clu
     refused = app.promote("--yes")
     assert refused.returncode == 3, refused.stdout + refused.stderr
     assert app.listed()["prod"]["state"] == "down"
+
+
+def test_every_deploy_is_in_the_record_with_how_it_ended(tmp_path: Path, made: Product, cluster: Cluster) -> None:
+    app = App(tmp_path, "recorded", made, cluster)
+    committed(tmp_path)
+    app.deployed("staging")
+    made.aic("deploy", str(tmp_path), "--to", "staging")  # nothing to do
+    app.write(tag="pull-error")
+    assert made.run("deploy", str(tmp_path), "--to", "staging").returncode == 1
+    app.deployed("staging", tag="2")
+    made.aic("rollback", "recorded@staging")
+    found = json.loads(made.aic("releases", "recorded@staging", "--stats", "--json"))
+    assert [(one["verb"], one["outcome"], one["release"]) for one in found["latest"]] == [
+        ("rollback", "done", 4), ("deploy", "done", 3), ("deploy", "failed", 2), ("deploy", "unchanged", 1), ("deploy", "done", 1)
+    ]  # fmt: skip
+    assert "ImagePullBackOff" in found["latest"][2]["message"]
+    assert all(one["target"] == "kubernetes:///recorded-staging" for one in found["latest"])
+    figures = found["figures"]
+    assert figures["success_rate"]["value"] == 3 / 4
+    assert figures["change_failure_rate"]["value"] == 1 / 2
+    assert 0 < figures["restore_time_mean"]["value"] < 300
+    assert 0 < figures["deploy_time_mean"]["value"] <= figures["deploy_time_p95"]["value"] < 300
+    assert figures["lead_time_mean"]["of"] == 0 and figures["lead_time_mean"]["why"] == "the code was not as committed"
+    assert found["platforms"] == ["kubernetes://"]
+    (used,) = found["utilisation"]
+    assert used["cpu"]["used"] is None and used["why"] == "the cluster has no metrics-server: what is used is not known"
+    assert "deploys that succeed" in made.aic("releases", "recorded@staging", "--stats")
+
+
+def test_lead_time_is_counted_from_the_commit(tmp_path: Path, made: Product, cluster: Cluster) -> None:
+    app = App(tmp_path, "leading", made, cluster)
+    app.write()
+    committed(tmp_path)
+    made.aic("deploy", str(tmp_path), "--to", "staging")
+    app.promote("--yes")
+    found = json.loads(made.aic("releases", "--stats", "--json"))
+    mine = [one for one in found["latest"] if one["app"].startswith("leading@")]
+    assert [(one["verb"], one["app"]) for one in mine] == [("promote", "leading@prod"), ("deploy", "leading@staging")]
+    assert len({one["revision"] for one in mine}) == 1 and mine[0]["committed_at"]
+    assert found["figures"]["lead_time_mean"]["of"] == 2
+    assert 3600 < found["figures"]["lead_time_mean"]["value"] < 3600 + 600
+
+
+def committed(folder: Path) -> None:
+    """All that is there, an hour ago."""
+    when = f"{int(time.time()) - 3600} +0000"
+    who = {"GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b", "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@b"}
+    (folder / ".gitignore").write_text(".aic\n")
+    for words in (("init", "-q"), ("add", "."), ("commit", "-qm", "all")):
+        environment = {**os.environ, **who, "GIT_COMMITTER_DATE": when}
+        subprocess.run(["git", "-C", folder, *words], check=True, env=environment)
 
 
 def test_secrets_are_named_and_never_shown(tmp_path: Path, made: Product, cluster: Cluster) -> None:

@@ -169,6 +169,8 @@ def _record(
         base=base.number,
         started_at=now,
         since=now,
+        revision=change.revision,
+        committed_at=change.committed_at,
     )
 
 

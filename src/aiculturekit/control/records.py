@@ -43,6 +43,8 @@ class Record:
     releases: tuple[int, ...] = ()
     ended_at: float | None = None
     operation: str = ""
+    revision: str = ""
+    committed_at: float | None = None
 
     @property
     def app(self) -> str:

@@ -261,6 +261,8 @@ class Rollout:
                 file=made_from.file,
                 text=made_from.text,
                 sources=made_from.sources,
+                revision=made_from.revision,
+                committed_at=made_from.committed_at,
                 is_release=is_release,
             )
             outcome = await self._parts.pipeline.apply(change, emit=self._emit)

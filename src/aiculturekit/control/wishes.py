@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
 from aiculturekit import threads
+from aiculturekit.control import commits
 from aiculturekit.deploy.changes import Change
 from aiculturekit.engine import sources
 from aiculturekit.errors import NotFound
@@ -26,8 +28,10 @@ def named(file: Path) -> Path:
 
 async def of_file(application: Application, *, verb: str, reason: str, author: str) -> Change:
     """All that the file says, with the code as it is now."""
+    began_at = time.time()
     digests = await threads.run(_digests, application)
     files = await threads.run(_texts, application)
+    commit = await threads.run(commits.of_folder, application.directory)
     return Change(
         app=application.app,
         verb=verb,
@@ -38,6 +42,9 @@ async def of_file(application: Application, *, verb: str, reason: str, author: s
         file=str(application.file),
         text=application.text,
         sources=digests,
+        began_at=began_at,
+        revision=commit.revision,
+        committed_at=commit.at,
         keeps_holds=True,
     )
 
@@ -54,6 +61,9 @@ def like(release: Release, *, documents: tuple[Document, ...], verb: str, reason
         file=release.file,
         text=release.text,
         sources=dict(release.sources),
+        began_at=time.time(),
+        revision=release.revision,
+        committed_at=release.committed_at,
     )
 
 

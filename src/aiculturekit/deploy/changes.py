@@ -18,8 +18,9 @@ class Change:
     """A wish: make `documents` all that the application is. `sources` maps code directories to their digests.
 
     A change that `is_release` becomes a numbered release when it changes anything; others (taking an application down) are
-    journalled only. `keeps_holds` is for wishes that come from the file: what was shifted or scaled at run time stays then. Any other
-    wish means the values that it names.
+    journalled only. `began_at` is when it was asked for, `revision` the Git commit of the code, `committed_at` its time; None where
+    the code is not as committed. `keeps_holds` is for wishes that come from the file: what was shifted or scaled at run time stays then.
+    Any other wish means the values that it names.
     """
 
     app: str
@@ -31,6 +32,9 @@ class Change:
     file: str = ""
     text: str = ""
     sources: Mapping[str, str] = dataclasses.field(default_factory=dict, hash=False)
+    began_at: float | None = None
+    revision: str = ""
+    committed_at: float | None = None
     is_release: bool = True
     keeps_holds: bool = False
 

@@ -223,6 +223,10 @@ def _begin(
             steps=listed,
             sources=dict(change.sources),
             now=now,
+            verb=change.verb,
+            began_at=change.began_at,
+            revision=change.revision,
+            committed_at=change.committed_at,
         )
     operation = operations.begin(
         connection,

@@ -20,7 +20,9 @@ State = Literal["pending", "current", "superseded", "failed"]
 @dataclasses.dataclass(frozen=True, slots=True)
 class Release:
     """One release. `file` is the application file's path and `text` its content; `documents` is all that was wanted,
-    `steps` the plan's steps; `sources` maps code directories to digests. Times are seconds since the epoch."""
+    `steps` the plan's steps; `sources` maps code directories to digests. `verb` is what made it, `began_at` when that was asked for,
+    `revision` the Git commit of the code and `committed_at` its time, None where the code was not as committed. Times are seconds since
+    the epoch."""
 
     app: str
     number: int
@@ -35,6 +37,10 @@ class Release:
     documents: tuple[dict[str, Any], ...] = dataclasses.field(default=(), hash=False, repr=False)
     steps: tuple[dict[str, Any], ...] = dataclasses.field(default=(), hash=False, repr=False)
     sources: Mapping[str, str] = dataclasses.field(default_factory=dict, hash=False, repr=False)
+    verb: str = ""
+    began_at: float | None = None
+    revision: str = ""
+    committed_at: float | None = None
 
 
 _SUMMARY = [column for column in releases.c if column.name not in ("text", "documents")]
@@ -53,6 +59,10 @@ def begin(
     steps: Sequence[Mapping[str, Any]],
     sources: Mapping[str, str],
     now: float,
+    verb: str = "",
+    began_at: float | None = None,
+    revision: str = "",
+    committed_at: float | None = None,
 ) -> int:
     """A new pending release; answers its number: the application's next one."""
     last = connection.scalar(select(func.max(releases.c.number)).where(releases.c.app == app)) or 0
@@ -70,6 +80,10 @@ def begin(
             documents=list(documents),
             steps=list(steps),
             sources=dict(sources),
+            verb=verb,
+            began_at=began_at,
+            revision=revision,
+            committed_at=committed_at,
         )
     )
     return last + 1

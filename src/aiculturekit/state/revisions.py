@@ -13,7 +13,7 @@ from aiculturekit.errors import Refused
 from aiculturekit.language import say
 from aiculturekit.state.schema import metadata
 
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 """Oldest first; a test holds this to be alembic's own order of `migrations/versions`."""
 
 _stamp = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))

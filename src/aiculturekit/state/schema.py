@@ -88,6 +88,10 @@ releases = Table(
     Column("documents", JSON, nullable=False),
     Column("steps", JSON, nullable=False),
     Column("sources", JSON, nullable=False),
+    Column("verb", Words, nullable=False, server_default=""),
+    Column("began_at", Double),
+    Column("revision", Words, nullable=False, server_default=""),
+    Column("committed_at", Double),
     PrimaryKeyConstraint("app", "number"),
 )
 _is_current = text("state = 'current'")
@@ -154,6 +158,26 @@ credentials = Table(
     Column("password", Words, nullable=False),
     Column("created_at", Double, nullable=False),
     PrimaryKeyConstraint("app", "resource", "user"),
+)
+
+deploys = Table(
+    "deploys",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("app", Words, nullable=False),
+    Column("environment", Words, nullable=False),
+    Column("target", Words, nullable=False),
+    Column("verb", Words, nullable=False),
+    Column("author", Words, nullable=False),
+    Column("release", Integer),
+    Column("started_at", Double, nullable=False),
+    Column("finished_at", Double, nullable=False),
+    Column("outcome", Words, nullable=False),
+    Column("message", Words, nullable=False),
+    Column("revision", Words, nullable=False),
+    Column("committed_at", Double),
+    Index("deploys_by_time", "finished_at"),
+    sqlite_autoincrement=True,
 )
 
 changes = Table(

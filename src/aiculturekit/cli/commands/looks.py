@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from aiculturekit.cli import choices, daemons, outputs, placements
+import typer
+
+from aiculturekit.cli import choices, daemons, outputs, placements, statistics
 from aiculturekit.cli.clients import Client, home
 from aiculturekit.cli.options import AppArgument, Json
 from aiculturekit.errors import Unreachable
@@ -63,7 +65,20 @@ def _isolation(view: dict[str, Any]) -> str:
     return isolation.meaning(view["isolation"], view["isolation_reason"])
 
 
-def releases(app: AppArgument = None, as_json: Json = False) -> None:
+def releases(
+    app: AppArgument = None,
+    stats: Annotated[
+        bool,
+        typer.Option(
+            "--stats", help=say("Show how deploying goes instead: success, times, failures, use of resources.")
+        ),
+    ] = False,
+    since: Annotated[str, typer.Option("--since", help=say("With --stats: of so long a time."))] = "30d",
+    as_json: Json = False,
+) -> None:
+    if stats:
+        statistics.show(app, since=since, as_json=as_json)
+        return
     client = daemons.ensure() if placements.is_one(app) else Client.of_home()
     name = choices.app(client, app)
     listed = client.get(placements.path(name, "/releases") if placements.is_one(name) else f"apps/{name}/releases")
