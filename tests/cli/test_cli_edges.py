@@ -22,7 +22,13 @@ def test_what_stands_in_the_way_is_said_in_words() -> None:
 
 def test_a_tcp_edge_shows_its_bytes() -> None:
     row = meshes._row(flows.shown(Edge("shop", "web", "db", "", received_rate=1500.0, sent_rate=500.0)))
-    assert (row["called"], row["times"]) == ("db (tcp)", "2.0 kB/s")
+    assert (row["called"], row["times"], row["tls"]) == ("db (tcp)", "2.0 kB/s", "not used yet")
+
+
+def test_one_hop_is_not_called_verified() -> None:
+    edge = flows.shown(Edge("shop", "web", "db", "", tls="none", connect_p95_ms=2.0))
+    assert (meshes._row(edge)["tls"], edge["mtls"], edge["meshed"]) == ("one hop", False, True)
+    assert meshes._row(edge)["times"] == "0.0 kB/s, made in 2.0 ms"
 
 
 def test_the_opening_says_for_how_long_anybody_watched() -> None:

@@ -170,6 +170,6 @@ def test_open_connections_are_counted_by_workload(library: Product) -> None:
             ]
             graph = call(library, "apps/library/graph")[1]
             (edge,) = [one for one in graph["edges"] if (one["source"], one["target"]) == ("reader", "books-db")]
-            assert edge["protocol"] == "tcp" and edge["mtls"]
+            assert edge["protocol"] == "tcp" and edge["meshed"] and not edge["mtls"]
         finally:
             process.communicate("\n", timeout=60)

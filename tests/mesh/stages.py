@@ -65,7 +65,7 @@ class Replica:
                 length = await _body(reader, headers)
                 if headers.get("upgrade") == "websocket":
                     await self._echo(reader, writer)
-                    return
+                    break
                 path = self.always or first.split()[1]
                 if path == "/events":
                     await self._tell(writer)

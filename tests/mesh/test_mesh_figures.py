@@ -84,6 +84,23 @@ def test_a_tcp_service_counts_connections() -> None:
     assert (edge.version, edge.rate, edge.error_rate) == ("", 10.0, 0.1)
 
 
+def test_a_tcp_edge_has_the_time_until_a_connection_is_made_and_the_resets() -> None:
+    edge = "out/s/a/db/*"
+    failed = {f"{edge}.upstream_cx_connect_timeout": 2, f"{edge}.upstream_cx_destroy_remote_with_active_rq": 3}
+    counts = {f"{edge}.upstream_cx_total": 9, **failed}
+    now = Sample(2.0, counts, {edge: {10.0: 7}}, straight=frozenset({edge}))
+    [found] = told(now, Sample(1.0, {}, {}))
+    assert (found.timeouts, found.timeout_rate, found.resets, found.p95_ms) == (2, 2.0, 3, None)
+    assert found.connect_p95_ms is not None and 10 <= found.connect_p95_ms <= 11
+
+
+def test_one_hop_claims_no_handshake_not_even_a_former_one() -> None:
+    edge = "out/s/a/db/*"
+    counts = {f"{edge}.upstream_cx_total": 1, f"{edge}.ssl.handshake": 5}
+    assert told(Sample(1.0, counts, {}, straight=frozenset({edge})), None)[0].tls == "none"
+    assert told(Sample(1.0, counts, {}), None)[0].tls == "proven"
+
+
 def test_a_tcp_edge_has_the_replicas_of_all_versions_and_its_bytes() -> None:
     edge = "out/s/a/db/*"
     counts = {
@@ -150,8 +167,8 @@ def test_growths_add_up() -> None:
 def test_every_figure_that_is_read_is_kept_by_envoy() -> None:
     """The pattern of what is read must be within what the bootstrap lets Envoy keep."""
     kept = re.compile("|".join(f"(?:{one})" for one in bootstrap.KEPT))
-    for cluster in (OUT, "out/s/a/db/*"):
-        for name in figures.READ:
+    for cluster, read in ((OUT, figures.READ), ("out/s/a/db/*", figures.READ_OF_TCP)):
+        for name in read:
             assert kept.fullmatch(f"cluster.{cluster}.{name}"), name
             assert re.search(figures.PATTERN, f"cluster.{cluster}.{name}"), name
     for name in ("membership_healthy", "outlier_detection.ejections_active", "circuit_breakers.default.rq_open"):

@@ -13,12 +13,13 @@ _ROWS = (
     ("aic_workload_memory_bytes", "gauge", "Proportional memory of all replicas.", "memory_bytes"),
 )
 
-_LATENCY = "aic_edge_latency_seconds"
+_LATENCY, _MADE = "aic_edge_latency_seconds", "aic_edge_connect_seconds"
 _EDGES = (
     ("aic_edge_requests_total", "counter", "Requests answered; for a tcp service, connections.", "requests"),
     ("aic_edge_errors_total", "counter", "Answers of 5xx; for a tcp service, connections that failed.", "errors"),
     ("aic_edge_retries_total", "counter", "Tries after the first.", "retries"),
-    ("aic_edge_timeouts_total", "counter", "Requests given up for their time.", "timeouts"),
+    ("aic_edge_timeouts_total", "counter", "Requests, or connections being made, given up for their time.", "timeouts"),
+    ("aic_edge_resets_total", "counter", "Connections that a tcp service reset.", "resets"),
     ("aic_edge_limited_total", "counter", "Answers of 429.", "limited"),
     ("aic_edge_overflows_total", "counter", "Turned away by the version's breaker, all callers together.", "overflows"),
     ("aic_edge_received_bytes_total", "counter", "Bytes from the service.", "received"),
@@ -68,6 +69,12 @@ def mesh(edges: Iterable[Mapping[str, Any]]) -> str:
             for row in listed
             if row[figure] is not None
         ]
+    lines += [
+        f"# HELP {_MADE} Time until a connection of a tcp service is made, over the last sample.",
+        f"# TYPE {_MADE} gauge",
+    ]
+    made = [(row, row["connect_p95_ms"]) for row in listed if row["connect_p95_ms"] is not None]
+    lines += [f"{_MADE}{_edge(row, quantile='0.95')} {taken / 1000:g}" for row, taken in made]
     return "\n".join(lines) + "\n"
 
 

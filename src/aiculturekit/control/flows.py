@@ -73,7 +73,7 @@ class Flows:
 
 
 def shown(edge: Edge) -> Json:
-    return dataclasses.asdict(edge) | {"mtls": True}
+    return dataclasses.asdict(edge) | {"meshed": True, "mtls": edge.tls != "none"}
 
 
 def _course(place: Place, moments: list[tuple[float, float, dict[Place, Growth]]]) -> Json:
@@ -85,7 +85,7 @@ def _course(place: Place, moments: list[tuple[float, float, dict[Place, Growth]]
         "version": version,
         "rate": [round(one.requests / length, 2) if length else 0.0 for one, length in grown],
         "error_rate": [round(one.errors / one.requests, 4) if one.requests else 0.0 for one, _ in grown],
-        "p95_ms": [figures.percentiles(one.bins, [0.95])[0] for one, _ in grown],
+        "p95_ms": [figures.percentiles(one.bins if version else {}, [0.95])[0] for one, _ in grown],
     }
 
 

@@ -86,7 +86,8 @@ def _calls(documents: Sequence[Document]) -> list[tuple[str, str]]:
 def _edge(source: str, target: str, *, edge: Edge | None, version: str, protocol: str = "") -> dict[str, Any]:
     numbers = dataclasses.asdict(edge or _SILENT) | {"source": source, "target": target, "version": version}
     del numbers["app"]
-    return numbers | {"mtls": bool(version), "protocol": protocol}
+    is_meshed = bool(version)
+    return numbers | {"meshed": is_meshed, "mtls": is_meshed and numbers["tls"] != "none", "protocol": protocol}
 
 
 def _nodes(

@@ -15,7 +15,7 @@ from aiculturekit.mesh.nodes import Edge
 PATTERN = (
     r"^(cluster\.(out|in)/.*\.("
     r"upstream_rq_(completed|5xx|429|time|retry|timeout|(pending|active)_overflow)"
-    r"|upstream_cx_(total|active|connect_fail|overflow|rx_bytes_total|tx_bytes_total)"
+    r"|upstream_cx_(total|active|connect_(fail|timeout|ms)|destroy_remote_with_active_rq|overflow|rx_bytes_total|tx_bytes_total)"
     r"|circuit_breakers\.default\.(rq_open|rq_pending_open|cx_open|remaining_rq)"
     r"|membership_healthy|outlier_detection\.ejections_active|ssl\.(handshake|connection_error|fail_verify_(error|san)))"
     r"|server\.uptime|vhost\.(need|proxy)/.*\.vcluster\.(read|other)\.upstream_rq_total)$"
@@ -34,31 +34,41 @@ _HTTP = {
     "retries": "upstream_rq_retry",
     "timeouts": "upstream_rq_timeout",
 }
-_TCP = {"requests": "upstream_cx_total", "errors": "upstream_cx_connect_fail"}
+_TCP = {
+    "requests": "upstream_cx_total",
+    "errors": "upstream_cx_connect_fail",
+    "timeouts": "upstream_cx_connect_timeout",
+    "resets": "upstream_cx_destroy_remote_with_active_rq",
+}
 _BOTH = {"received": "upstream_cx_rx_bytes_total", "sent": "upstream_cx_tx_bytes_total", "handshakes": "ssl.handshake"}
 _OVERFLOWS = ("upstream_rq_active_overflow", "upstream_rq_pending_overflow", "upstream_cx_overflow")
 _HANDSHAKE_FAILURES = ("ssl.connection_error", "ssl.fail_verify_error", "ssl.fail_verify_san")
 _OPEN = ("rq_open", "rq_pending_open", "cx_open")
 READ = (
-    *_HTTP.values(), *_TCP.values(), *_BOTH.values(), *_OVERFLOWS, *_HANDSHAKE_FAILURES, "upstream_rq_time", "upstream_cx_active",
+    *_HTTP.values(), *_BOTH.values(), *_OVERFLOWS, *_HANDSHAKE_FAILURES, "upstream_rq_time", "upstream_cx_active",
     *(f"circuit_breakers.default.{name}" for name in (*_OPEN, "remaining_rq")),
 )  # fmt: skip
 """What is read of an outbound cluster."""
+READ_OF_TCP = (*READ, *_TCP.values(), "upstream_cx_connect_ms")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Sample:
     """What the counters stood at: `at` in seconds of a monotonic clock; `bins` is cluster -> milliseconds -> answers
-    so far."""
+    so far, of a tcp service connections that were made; `straight` are the clusters that lead to the replicas in one hop, without a
+    handshake."""
 
     at: float
     counts: Counts
     bins: Mapping[str, Bins]
+    straight: frozenset[str] = frozenset()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Growth:
-    """What came over an edge in some time: for a tcp service, `requests` are connections and `errors` those that failed.
+    """What came over an edge in some time: for a tcp service, `requests` are connections, `errors` those that failed, `timeouts`
+    those among them that took too long to be made, `resets` those that the service reset while they were in use, and `bins` has the times
+    until they were made.
     `limited` were answered 429; `overflows` were turned away by the version's breaker, all callers together, since it guards the version;
     `received` and `sent` are bytes as the caller sees them."""
 
@@ -68,6 +78,7 @@ class Growth:
     retries: int = 0
     timeouts: int = 0
     overflows: int = 0
+    resets: int = 0
     received: int = 0
     sent: int = 0
     handshakes: int = 0
@@ -91,7 +102,7 @@ class Growth:
 COUNTED = tuple(field.name for field in dataclasses.fields(Growth) if field.name != "bins")
 
 
-def sample(answer: Mapping[str, Any], *, at: float) -> Sample:
+def sample(answer: Mapping[str, Any], *, at: float, straight: frozenset[str] = frozenset()) -> Sample:
     """A sample from `/stats?format=json&histogram_buckets=detailed`."""
     counts: dict[str, int] = {}
     bins: dict[str, Bins] = {}
@@ -100,9 +111,9 @@ def sample(answer: Mapping[str, Any], *, at: float) -> Sample:
             counts[item["name"].removeprefix("cluster.")] = int(item["value"])
             continue
         for detail in item["histograms"]["details"]:
-            cluster = detail["name"].removeprefix("cluster.").removesuffix(".upstream_rq_time")
+            cluster = detail["name"].removeprefix("cluster.").rpartition(".")[0]
             bins[cluster] = {float(b["lower_bound"]): int(b["count"]) for b in detail["totals"]}
-    return Sample(at, counts, bins)
+    return Sample(at, counts, bins, straight)
 
 
 def places(now: Sample) -> dict[Place, str]:
@@ -152,7 +163,7 @@ def edges(now: Sample, grown: Mapping[Place, Growth], *, seconds: float) -> list
 
 def _edge(place: Place, cluster: str, now: Sample, grown: Growth, total: Growth, seconds: float) -> Edge:
     app, _, target, version = place
-    p50, p95, p99 = percentiles(grown.bins, [0.5, 0.95, 0.99])
+    p50, p95, p99 = percentiles(grown.bins if version else {}, [0.5, 0.95, 0.99])
     inner = f"in/{app}/{target}/{version}"
     inners = list(_inners(inner, now))
     ejected = sum(now.counts.get(f"{one}.outlier_detection.ejections_active", 0) for one in inners)
@@ -166,6 +177,7 @@ def _edge(place: Place, cluster: str, now: Sample, grown: Growth, total: Growth,
         p50_ms=p50,
         p95_ms=p95,
         p99_ms=p99,
+        connect_p95_ms=percentiles({} if version else grown.bins, [0.95])[0],
         requests=total.requests,
         errors=total.errors,
         ejected=ejected,
@@ -179,6 +191,7 @@ def _edge(place: Place, cluster: str, now: Sample, grown: Growth, total: Growth,
         limited=total.limited,
         overflows=total.overflows,
         timeouts=total.timeouts,
+        resets=total.resets,
         breaker_open=any(_is_open(one, now) for one in (cluster, inner)),
         remaining=remaining,
         connections=now.counts.get(f"{cluster}.upstream_cx_active", 0),
@@ -186,7 +199,7 @@ def _edge(place: Place, cluster: str, now: Sample, grown: Growth, total: Growth,
         sent_rate=_per(grown.sent, seconds),
         received=total.received,
         sent=total.sent,
-        tls=_tls(grown, total),
+        tls="none" if cluster in now.straight else _tls(grown, total),
     )
 
 

@@ -26,7 +26,7 @@ from aiculturekit.mesh import envoy, figures, files, identities, processes, refu
 from aiculturekit.mesh.admins import Admin
 from aiculturekit.mesh.certificates import Certificates
 from aiculturekit.mesh.discoveries import Discovery
-from aiculturekit.mesh.envoy import bootstrap, clusters, documents, endpoints, listeners, names
+from aiculturekit.mesh.envoy import bootstrap, clusters, documents, endpoints, listeners, names, shortcuts
 from aiculturekit.mesh.envoy.endpoints import Where
 from aiculturekit.mesh.federations import Federation
 from aiculturekit.mesh.nodes import Edge, Node, Refusal
@@ -91,6 +91,7 @@ class Mesh:
         self._on_event = on_event
         self._ports: dict[tuple[str, str, str], tuple[Where, ...]] = {}
         self._in_force: set[tuple[str, str, str]] = set()
+        self._straight: frozenset[str] = frozenset()
         self._applying, self._writing = asyncio.Lock(), asyncio.Lock()
         self._sample: figures.Sample | None = None
         self._tending: list[asyncio.Task[None]] = []
@@ -147,7 +148,9 @@ class Mesh:
                 await self._certificates.ensure(wanted, trust_domain=node.trust_domain, now=time.time())
                 self.trust.federation.publish(node.neighbours)
                 async with self._writing:
-                    await self._updates.apply(self._compiled(node))
+                    compiled = self._compiled(node)
+                    await self._updates.apply(compiled)
+                    self._straight = shortcuts.of(compiled[names.CLUSTERS]["resources"])
                     self._remember_only(node)
                 self._certificates.forget(but=wanted)
 
@@ -166,7 +169,7 @@ class Mesh:
     async def sample(self) -> figures.Sample:
         """What Envoy's counters stand at now. Raises Unreachable."""
         answer = await self._admin.stats(figures.PATTERN, histogram_buckets="detailed")
-        return figures.sample(answer, at=time.monotonic())
+        return figures.sample(answer, at=time.monotonic(), straight=self._straight)
 
     async def in_flight(self, app: str, name: str, *, version: str) -> int:
         """Requests that are on the version's replicas now. Raises Unreachable."""
@@ -227,6 +230,7 @@ class Mesh:
         on_disk = self._updates.on_disk()[names.CLUSTERS]["resources"]
         self._ports = clusters.replicas(on_disk) | self._ports
         self._in_force = set(self._ports)
+        self._straight = shortcuts.of(on_disk)
 
     async def _tend(self) -> None:
         looked = time.monotonic()

@@ -168,9 +168,12 @@ class Node:
 @dataclasses.dataclass(frozen=True, slots=True)
 class Edge:
     """Live figures of one caller -> service version: what ends in `_rate` is per second over the last window (`error_rate` a share),
-    times in milliseconds, the rest since Envoy started or as it is now. For a tcp service `requests` are connections. `ejected` replicas
+    times in milliseconds, the rest since Envoy started or as it is now. For a tcp service `requests` are connections, `errors` those that
+    could not be made, `timeouts` those of them that took too long, `resets` those that the service reset, `connect_p95_ms` the time
+    until one was made. `ejected` replicas
     of `hosts` are left out; `unserved` is a version that is called and has none; `remaining` is how many requests more an armed breaker
-    lets in; `tls` is what the handshakes between the two identities say: proven, failing, or unused so far."""
+    lets in; `tls` is what the handshakes between the two identities say: proven, failing, or unused so far; "none" where there are none, since
+    the caller's door leads straight to the replicas."""
 
     app: str
     source: str
@@ -181,6 +184,7 @@ class Edge:
     p50_ms: float | None = None
     p95_ms: float | None = None
     p99_ms: float | None = None
+    connect_p95_ms: float | None = None
     requests: int = 0
     errors: int = 0
     ejected: int = 0
@@ -194,6 +198,7 @@ class Edge:
     limited: int = 0
     overflows: int = 0
     timeouts: int = 0
+    resets: int = 0
     breaker_open: bool = False
     remaining: int | None = None
     connections: int = 0
@@ -201,7 +206,7 @@ class Edge:
     sent_rate: float = 0.0
     received: int = 0
     sent: int = 0
-    tls: Literal["proven", "failing", "unused"] = "unused"
+    tls: Literal["proven", "failing", "unused", "none"] = "unused"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

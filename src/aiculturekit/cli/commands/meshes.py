@@ -156,10 +156,27 @@ def _row(edge: Mapping[str, Any]) -> dict[str, Any]:
         "called": f"{edge['target']} {edge['version']}" if is_http else f"{edge['target']} (tcp)",
         "rate": edge["rate"],
         "errors": f"{edge['error_rate']:.2%}",
-        "times": _times(edge) if is_http else f"{(edge['received_rate'] + edge['sent_rate']) / 1000:,.1f} kB/s",
-        "tls": {"proven": say("verified"), "failing": say("failing"), "unused": say("not used yet")}[edge["tls"]],
+        "times": _times(edge) if is_http else _bytes(edge),
+        "tls": _tls(edge["tls"]),
         "reason": _troubles(edge),
     }
+
+
+def _bytes(edge: Mapping[str, Any]) -> str:
+    passed = f"{(edge['received_rate'] + edge['sent_rate']) / 1000:,.1f} kB/s"
+    taken = edge["connect_p95_ms"]
+    return passed if taken is None else f"{passed}, {say('made in')} {taken:.1f} ms"
+
+
+def _tls(found: str) -> str:
+    """One hop has no second identity to shake hands with: the caller's own door stands for it."""
+    words = {
+        "proven": say("verified"),
+        "failing": say("failing"),
+        "unused": say("not used yet"),
+        "none": say("one hop"),
+    }
+    return words[found]
 
 
 def _troubles(edge: Mapping[str, Any]) -> str:

@@ -22,8 +22,8 @@ function showLine(svg, path, mark, edge, words) {
   for (const [name, on] of Object.entries(classes)) path?.classList.toggle(name, on);
   const figures = [`${number(edge.rate)}/s`, percent(edge.error_rate), ...["p50", "p95", "p99"].map((name) => `${name} ${milliseconds(edge[`${name}_ms`])}`)];
   const tcp = () => svg.dataset.tcp.replace("{open}", edge.connections).replace("{rate}", number(edge.rate)).replace("{received}", amount(edge.received_rate)).replace("{sent}", amount(edge.sent_rate));
-  if (edge.mtls && edge.protocol === "tcp") set(path?.querySelector("title"), `${edge.source} → ${edge.target}: ${[tcp(), ...troubles(edge, words)].join(", ")}`);
-  else if (edge.mtls) set(path?.querySelector("title"), `${edge.source} → ${edge.target}: ${[...figures, ...troubles(edge, words)].join(", ")}`);
+  if (edge.meshed && edge.protocol === "tcp") set(path?.querySelector("title"), `${edge.source} → ${edge.target}: ${[tcp(), ...troubles(edge, words)].join(", ")}`);
+  else if (edge.meshed) set(path?.querySelector("title"), `${edge.source} → ${edge.target}: ${[...figures, ...troubles(edge, words)].join(", ")}`);
   set(mark, edge.breaker_open ? svg.dataset.open : edge.ejected ? `⊘ ${edge.ejected}/${edge.hosts}` : "");
 }
 
@@ -48,7 +48,7 @@ function showGraph(graph) {
     const name = `${edge.source}>${edge.target}`;
     if (svg) showLine(svg, svg.querySelector(`[data-edge="${name}"]`), svg.querySelector(`[data-mark="${name}"]`), edge, words);
     const row = table?.querySelector(`[data-edge="${name}"]`);
-    if (row && edge.mtls) showRow(row, edge, words);
+    if (row && edge.meshed) showRow(row, edge, words);
   }
   for (const node of graph.nodes) {
     if (node.kind === "resource" && svg) {

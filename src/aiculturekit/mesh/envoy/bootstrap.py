@@ -19,6 +19,7 @@ KEPT = (
     r"cluster\.[^.]+\.upstream_cx_(total|active|connect_fail|overflow)",
     r"cluster\.[^.]+\.circuit_breakers\.default\.((rq|rq_pending|cx)_open|remaining_rq)",
     r"cluster\.out/[^.]+\.(upstream_cx_[rt]x_bytes_total|ssl\.(handshake|connection_error|fail_verify_(error|san)))",
+    r"cluster\.out/[^.]+/\*\.upstream_cx_(connect_timeout|connect_ms|destroy_remote_with_active_rq)",
     r"cluster\.in/[^.]+\.(membership_healthy|outlier_detection\.ejections_active)",
     r"vhost\.(need|proxy)/[^.]+\.vcluster\.(read|other)\.upstream_rq_total",
     r"http\.[^.]+\.(rbac\.(allowed|denied)|downstream_(rq_time|rq_completed|rq_5xx|cx_active))",

@@ -8,7 +8,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from aiculturekit.mesh import identities
-from aiculturekit.mesh.envoy import capacities, documents, egresses, endpoints, names, outside, secrets, tracers
+from aiculturekit.mesh.envoy import (
+    capacities,
+    documents,
+    egresses,
+    endpoints,
+    names,
+    outside,
+    secrets,
+    shortcuts,
+    tracers,
+)
 from aiculturekit.mesh.envoy.documents import Json
 from aiculturekit.mesh.envoy.endpoints import Where
 from aiculturekit.mesh.nodes import INGRESS, Caller, Node, Service, Version
@@ -32,7 +42,7 @@ def compiled(node: Node, *, ports: Ports, authorities: str = "") -> list[Json]:
     """All clusters of the node, sorted by name."""
     found = [
         *tracers.collector(node.tracing),
-        *_outbound(node),
+        *_outbound(node, ports),
         *_inbound(node, ports),
         *_unneeded(node),
         *_asked(node),
@@ -43,9 +53,16 @@ def compiled(node: Node, *, ports: Ports, authorities: str = "") -> list[Json]:
 
 
 def published(clusters: Iterable[Json], name: str, *, ports: Iterable[Where]) -> list[Json]:
-    """The clusters with other replicas behind one of them; unchanged where there is none of this name."""
+    """The clusters with other replicas behind one of them, and behind the ways that lead straight to these; unchanged where there is
+    none of this name."""
     assignment = endpoints.of(name, ports)
-    return [one | {"load_assignment": assignment} if one["name"] == name else one for one in clusters]
+    return [one | {"load_assignment": assignment} if _of_whom(one) == name else one for one in clusters]
+
+
+def _of_whom(cluster: Json) -> str | None:
+    """The name of the cluster whose replicas it has: an assignment keeps the name that it was made for."""
+    found: str | None = cluster.get("load_assignment", {}).get("cluster_name")
+    return found
 
 
 def replicas(clusters: Iterable[Json]) -> dict[tuple[str, str, str], tuple[Where, ...]]:
@@ -61,16 +78,23 @@ def replicas(clusters: Iterable[Json]) -> dict[tuple[str, str, str], tuple[Where
 def _inbound(node: Node, ports: Ports) -> Iterator[Json]:
     for service in node.services:
         for version in service.versions:
-            yield _replicas(service, version, ports=ports.get((service.app, service.name, version.name), ()))
+            yield _replicas(service, version, ports=_of(ports, service, version))
 
 
-def _outbound(node: Node) -> Iterator[Json]:
+def _of(ports: Ports, service: Service, version: Version) -> tuple[Where, ...]:
+    return ports.get((service.app, service.name, version.name), ())
+
+
+def _outbound(node: Node, ports: Ports) -> Iterator[Json]:
     services = {(service.app, service.name): service for service in node.services}
     pairs = {(caller.app, caller.name, target) for caller in node.callers for target in caller.needs}
     pairs |= {(entry.app, INGRESS, entry.service) for entry in node.entries}
     for app, caller, target in sorted(pairs):
         service = services.get((app, target))
         if service is None or not service.versions:
+            continue
+        if version := shortcuts.version(service, caller):
+            yield _straight(service, version, caller, ports=_of(ports, service, version))
             continue
         if service.protocol == "tcp":
             yield _hop_tcp(service, caller, trust_domain=node.trust_domain)
@@ -141,6 +165,11 @@ def _hop_tcp(service: Service, caller: str, *, trust_domain: str, alpn: str = ""
     peer = {"exact": identities.uri((service.app, service.name), trust_domain=trust_domain)}
     tls = secrets.client((service.app, caller), peer=peer, alpn=alpn)
     return _cluster(name, endpoints.weighted(name, service)) | {"transport_socket": tls}
+
+
+def _straight(service: Service, version: Version, caller: str, *, ports: Iterable[Where]) -> Json:
+    """The version's own cluster under the caller's name, so that what comes over the edge is counted for it alone."""
+    return _replicas(service, version, ports=ports) | {"name": names.outbound(service.app, caller, service.name, "*")}
 
 
 def _refused(caller: Caller, node: Node) -> Json:

@@ -56,7 +56,7 @@ def _needs(caller: Caller, services: dict[tuple[str, str], Service], *, folder: 
     for target, port in caller.needs.items():
         if service := services.get((caller.app, target)):
             name = names.need(caller.app, caller.name, target)
-            chain = _tunnel(caller, target) if service.protocol == "tcp" else filters.outbound(folder, door=name)
+            chain = _tunnel(caller, service) if service.protocol == "tcp" else filters.outbound(folder, door=name)
             yield _listener(name, port, [chain], namespace=caller.namespace)
 
 
@@ -93,12 +93,15 @@ def _guard(service: Service, trust_domain: str) -> Json:
     )
 
 
-def _tunnel(caller: Caller, target: str) -> Json:
-    return _pipe(names.outbound(caller.app, caller.name, target, "*"))
+def _tunnel(caller: Caller, service: Service) -> Json:
+    """A door that is no longer allowed is another one: what is open behind the former one is ended, as where the other side's list of
+    callers changes."""
+    prefix = "tcp" if caller.name in service.callers else "refused"
+    return _pipe(names.outbound(caller.app, caller.name, service.name, "*"), prefix=prefix)
 
 
-def _pipe(cluster: str) -> Json:
-    fields = {"stat_prefix": "tcp", "cluster": cluster, "idle_timeout": "0s"}
+def _pipe(cluster: str, *, prefix: str = "tcp") -> Json:
+    fields = {"stat_prefix": prefix, "cluster": cluster, "idle_timeout": "0s"}
     return documents.extension(
         "filters.network.tcp_proxy", "extensions.filters.network.tcp_proxy.v3.TcpProxy", **fields
     )
