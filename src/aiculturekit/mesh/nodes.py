@@ -172,8 +172,8 @@ class Edge:
     could not be made, `timeouts` those of them that took too long, `resets` those that the service reset, `connect_p95_ms` the time
     until one was made. `ejected` replicas
     of `hosts` are left out; `unserved` is a version that is called and has none; `remaining` is how many requests more an armed breaker
-    lets in; `tls` is what the handshakes between the two identities say: proven, failing, or unused so far; "none" where there are none, since
-    the caller's door leads straight to the replicas."""
+    lets in; `tls` is what the handshakes between the two identities say: proven, failing, or unused so far; "none" where there are
+    none, since the caller's door leads straight to the replicas."""
 
     app: str
     source: str

@@ -2,8 +2,8 @@
 
 Both ends of a handshake here would be this very Envoy, which holds both keys; what tells who calls is the door, as it does on two hops.
 So the second hop is left out where it would have nothing to do. Where it has (to refuse or to note a caller, to count for all callers
-together, to choose between versions or places, to fail on purpose) there are two. Which of the ways is taken stands in the cluster, never in the
-listener: a connection that is open stays on the way that it took.
+together, to choose between versions or places, to fail on purpose) there are two. Which of the ways is taken stands in the cluster,
+never in the listener: a connection that is open stays on the way that it took.
 """
 
 from __future__ import annotations
