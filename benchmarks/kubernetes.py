@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from benchmarks.loads import Load
 from benchmarks.products import Product, application, product
 from benchmarks.tables import Missing, Row
@@ -58,6 +60,7 @@ def _rolling(shop: Shop, deploys: int) -> Iterator[Row]:
         "through the ingress": Load(ingress, rate=_RATE, path="/api/products"),
         "to the Service, a connection for each": Load(service, rate=_RATE, path="/healthz", is_fresh=True),
     }
+    _wait(lambda: all(_answers(load) for load in loads.values()))  # the nodes hear of a new Service a moment later
     with contextlib.ExitStack() as stack:
         for load in loads.values():
             stack.enter_context(load.running(longest=120.0 * deploys))
@@ -67,6 +70,13 @@ def _rolling(shop: Shop, deploys: int) -> Iterator[Row]:
         total = sum(load.results.values())
         what = f"failed during {deploys} rolling deploys, 100/s {way} ({total:,} requests)"
         yield Row(what, float(load.failed), "requests", bar="0")
+
+
+def _answers(load: Load) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{load.port}{load.path}", timeout=10, trust_env=False).status_code == 200
+    except httpx.HTTPError:
+        return False
 
 
 def _edited(shop: Shop, at: int) -> None:
