@@ -31,6 +31,7 @@ from aiculturekit.control.hubs import Hub
 from aiculturekit.control.lives import Life
 from aiculturekit.control.observations import Observations
 from aiculturekit.control.operations import Operation, Operations
+from aiculturekit.control.overviews import Overviews
 from aiculturekit.control.placements import Pin, Placement, Placements
 from aiculturekit.control.promotions import Promotions
 from aiculturekit.control.resources import Resources
@@ -92,6 +93,7 @@ class Parts:
     environments: Environments
     promotions: Promotions
     figures: Figures
+    overviews: Overviews
     snapshots: Snapshots
     backups: Backups
     branches: Branches
@@ -238,6 +240,15 @@ async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) ->
         ),
     )
     environments = Environments(database=database, views=views, placements=placements, clusters=clusters)
+    promotions = Promotions(environments, placements)
+    overviews = Overviews(
+        database=database,
+        views=views,
+        placements=placements,
+        clusters=clusters,
+        environments=environments,
+        promotions=promotions,
+    )
     feeds = late.feeds = Feeds(home=given.home, database=database, hub=hub, views=views)
     flows = Flows(
         views=views, observations=observations, sightings=sightings, in_force=target.in_force, refusals=feeds.refusals
@@ -281,7 +292,8 @@ async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) ->
         placements=placements,
         clusters=clusters,
         environments=environments,
-        promotions=Promotions(environments, placements),
+        promotions=promotions,
+        overviews=overviews,
         figures=Figures(deploys, Utilisations(database=database, engine=engine, placements=placements)),
         snapshots=snapshots,
         backups=backups,

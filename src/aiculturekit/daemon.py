@@ -131,6 +131,8 @@ class Daemon:
                 flows=parts.flows,
                 delivery=parts.deliveries.shown,
                 resources=parts.resources,
+                overviews=parts.overviews,
+                figures=lambda seconds: parts.figures.all(since=seconds),
                 identities=lambda: shown.identities(parts.mesh.trust),
             ),
             status=parts.views.status,

@@ -94,6 +94,10 @@ def _looking(routes: Endpoints, clusters: Clusters) -> None:
     async def workloads(placement: str, kubeconfig: str = "", file: str = "") -> list[Json]:
         return await clusters.workloads(placement, caller=Caller(kubeconfig=kubeconfig, file=file))
 
+    @routes.get("/{placement}/pods", summary="How each pod does, and why not better")
+    async def pods(placement: str, kubeconfig: str = "", file: str = "") -> list[Json]:
+        return await clusters.pods(placement, caller=Caller(kubeconfig=kubeconfig, file=file))
+
     @routes.get("/{placement}/logs", summary="What pods print; with follow=true as server-sent events")
     async def logs(
         placement: str,

@@ -11,6 +11,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from aiculturekit import language
 from aiculturekit.console import answers, layouts
+from aiculturekit.console.placements import Figures, Overviews, PlacementPages
 from aiculturekit.console.rendering import render, static_file
 from aiculturekit.console.resources import Page as PageOf
 from aiculturekit.console.resources import ResourcePages, Resources
@@ -72,12 +73,17 @@ def router(
     identities: Callable[[], list[Json]] = list,
     delivery: Callable[[str], Awaitable[Json | None]],
     resources: Resources,
+    overviews: Overviews,
+    figures: Figures,
 ) -> Endpoints:
     """The console under /. Without a session every page says how to start one."""
     routes = Endpoints()
     _doors(routes, sessions)
-    further = ResourcePages(resources, views.app).listed()
-    _Pages(views, sessions, refusals, flows, identities, delivery).add_to(routes, further)
+    further = [
+        *ResourcePages(resources, views.app).listed(),
+        *PlacementPages(overviews, figures, views.release).listed(),
+    ]
+    _Pages(views, sessions, refusals, flows, identities, delivery, overviews.known).add_to(routes, further)
     return routes
 
 
@@ -120,10 +126,11 @@ class _Pages:
         flows: Flows,
         identities: Callable[[], list[Json]],
         delivery: Callable[[str], Awaitable[Json | None]],
+        placements: Callable[[], Awaitable[list[str]]],
     ) -> None:
         self._views, self._sessions, self._refusals, self._flows = views, sessions, refusals, flows
         self._identities = identities
-        self._delivery = delivery
+        self._delivery, self._placements = delivery, placements
 
     def add_to(self, routes: Endpoints, further: Sequence[tuple[str, PageOf]] = ()) -> None:
         for path, page in (
@@ -161,6 +168,8 @@ class _Pages:
         return {
             "apps": await self._views.apps(),
             "current": request.path_params.get("app"),
+            "placements": await self._placements(),
+            "placement": request.path_params.get("placement"),
             "path": request.url.path,
             "back": quote(request.url.path + query, safe=""),
             "csrf": self._sessions.csrf(request),
@@ -228,7 +237,7 @@ class _Pages:
         app, number = request.path_params["app"], request.path_params["number"]
         if not number.isdigit():
             raise NotFound(say("{app} has no release {number}", app=app, number=number))
-        return "release.html", {"app": {"app": app}, "release": await self._views.release(app, int(number))}
+        return "release.html", {"place": f"apps/{app}", "release": await self._views.release(app, int(number))}
 
     async def platform(self, request: Request) -> tuple[str, Json]:
         return "platform.html", {

@@ -36,7 +36,7 @@ def _templates() -> Any:
     environment.globals |= {"say": say, "static": static_url, "trouble_words": phrases.trouble_words}
     environment.filters |= {
         "ago": ago, "clock": clock, "number": number, "percent": percent, "ms": milliseconds, "bytes": size, "state": state,
-        "left": left, "amount": amount, "span": span, "troubles": phrases.troubles,
+        "image": image, "figure": figure, "seconds": seconds, "left": left, "amount": amount, "span": span, "troubles": phrases.troubles,
     }  # fmt: skip
     return environment
 
@@ -125,6 +125,38 @@ def span(seconds: float | None) -> str:
     )
 
 
+def image(reference: str) -> str:
+    """The end of an image's name, and the beginning of its digest: what tells one from another."""
+    name, _, digest = reference.partition("@")
+    short = name.rpartition("/")[2] or name
+    return f"{short}@{digest.removeprefix('sha256:')[:12]}" if digest else short
+
+
+def figure(one: Mapping[str, Any]) -> str:
+    """The value of a figure in its unit; what is not known is said."""
+    value = one["value"]
+    if value is None:
+        return say("unknown")
+    if one["unit"] == "ratio":
+        return f"{value:.1%}"
+    return seconds(value) if one["unit"] == "seconds" else f"{value:.2g}"
+
+
+def seconds(value: float | None) -> str:
+    """A length of time with one digit more than its unit."""
+    if value is None:
+        return "–"
+    if value < 60:
+        return f"{value:.1f} s"
+    if value < 3600:
+        return say("{count} min", count=f"{value / 60:.1f}")
+    return (
+        say("{count} h", count=f"{value / 3600:.1f}")
+        if value < 172_800
+        else say("{count} d", count=f"{value / 86400:.1f}")
+    )
+
+
 def state(value: str) -> Mapping[str, str]:
     """(class, word) of a state's pill; the word carries the meaning, the colour repeats it."""
     words = {
@@ -134,6 +166,7 @@ def state(value: str) -> Mapping[str, str]:
         "pending": ("info", say("pending")), "stopping": ("info", say("stopping")), "degraded": ("warn", say("degraded")),
         "unready": ("warn", say("not ready")), "backoff": ("warn", say("restarting")), "crash_loop": ("bad", say("keeps crashing")),
         "failed": ("bad", say("failed")), "down": ("", say("down")), "superseded": ("", say("superseded")), "info": ("", ""),
+        "unknown": ("warn", say("unknown")), "back": ("warn", say("went back")), "unchanged": ("", say("unchanged")),
         "warning": ("warn", say("warning")), "error": ("bad", say("error")),
     }  # fmt: skip
     kind, word = words.get(value, ("", value))

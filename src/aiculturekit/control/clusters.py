@@ -40,6 +40,12 @@ class Clusters:
         found = dict(zip(_APIS, lists, strict=True))
         return sights.rows(key, found, pods=found["Pod"])
 
+    async def pods(self, key: str, *, caller: Caller) -> list[Json]:
+        """How each pod does, and why not better; those with trouble first."""
+        placement = await self._placements.find(key, caller)
+        async with self._placements.target(placement) as target:
+            return sights.pod_rows(await self._pods(target, key, None))
+
     async def place(self, key: str, *, caller: Caller) -> Json:
         """For whoever goes there himself: context, namespace, the files of the kubeconfig."""
         placement = await self._placements.find(key, caller)

@@ -94,8 +94,10 @@ class Environments:
         """What runs where the application goes."""
         if not is_cluster(application):
             return await self._here(application)
-        caller = dataclasses.replace(caller, file=str(application.file))
-        key = key_of(application)
+        return await self.there(key_of(application), dataclasses.replace(caller, file=str(application.file)))
+
+    async def there(self, key: str, caller: Caller) -> Standing:
+        """What runs in a cluster under the name APP@ENVIRONMENT."""
         try:
             async with asyncio.timeout(PATIENCE):
                 await self._placements.learn(key, caller=caller)
@@ -108,6 +110,19 @@ class Environments:
         else:
             return Standing(await self._database.run(releases.current, key), tuple(rows), documents)
         return Standing(await self._database.run(releases.current, key), trouble=trouble)
+
+    async def matrix(self, file: Path, *, caller: Caller) -> list[Json]:
+        """As `listed`, each with its `cells`: "NAME VERSION" -> {image, ready, replicas, state, reason}."""
+        place = wishes.named(file)
+        names = dict.fromkeys((load.DEFAULT, *await threads.run(load.environments, place)))
+        return list(await asyncio.gather(*(self._column(place, name, caller) for name in names)))
+
+    async def _column(self, file: Path, name: str, caller: Caller) -> Json:
+        application = await threads.run(load.load, file, environment=name)
+        standing = await self.standing(application, caller)
+        return _row(application, standing) | {
+            "cells": {f"{one['name']} {one['version']}".strip(): one for one in standing.workloads}
+        }
 
     async def _one(self, file: Path, name: str, caller: Caller) -> Json:
         application = await threads.run(load.load, file, environment=name)

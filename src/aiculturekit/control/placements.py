@@ -320,6 +320,10 @@ class Placements:
                 ),
             )
         placement = Placement(application.app, environment, application.target, caller.kubeconfig)
+        if not caller.kubeconfig:  # the console has none of its own
+            record = await self._database.run(settings.get, f"placement:{placement.key}")
+            known = json.loads(record)["kubeconfig"] if record else ""
+            placement = dataclasses.replace(placement, kubeconfig=known)
         async with self.target(placement) as target:
             if problems := await threads.run(target.check, application):
                 raise Unsupported(problems)

@@ -93,5 +93,7 @@ export function listen() {
     document.dispatchEvent(new CustomEvent("graph", { detail: graph }));
   });
   source.addEventListener("delivery", (event) => showDelivery(JSON.parse(event.data), { number, percent, milliseconds, set }));
+  const every = Number(document.querySelector("[data-every]")?.dataset.every ?? 0); // what a cluster does, nobody tells us
+  if (every) setInterval(() => { if (!document.hidden && !document.querySelector("dialog[open]")) soon(); }, every * 1000);
   for (const kind of ["changed", "change", "refusal"]) source.addEventListener(kind, soon);
 }

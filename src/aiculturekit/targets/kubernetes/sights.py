@@ -61,6 +61,39 @@ def _image(spec: Json, name: str) -> str:
     return str(next((one for one in containers if one.get("name") == name), containers[0]).get("image", ""))
 
 
+def pod_rows(pods: Iterable[Json]) -> list[Json]:
+    """A row for each pod, those with trouble first: {name, workload, version, state, reason, restarts, node, started_at}."""
+    return sorted((_pod_row(pod) for pod in pods), key=lambda row: (not row["reason"], row["workload"], row["name"]))
+
+
+def _pod_row(pod: Json) -> Json:
+    labels, status = pod["metadata"].get("labels", {}), pod.get("status", {})
+    trouble = troubles.of_pods([pod])
+    return {
+        "name": pod["metadata"]["name"],
+        "workload": labels.get("app", ""),
+        "version": labels.get("version", ""),
+        "state": _pod_state(pod, is_hopeless=trouble is not None and trouble.patience is not None),
+        "reason": str(trouble or ""),
+        "restarts": _restarts(pod),
+        "node": pod["spec"].get("nodeName", ""),
+        "started_at": status.get("startTime"),
+    }
+
+
+def _pod_state(pod: Json, *, is_hopeless: bool) -> str:
+    phase = pod.get("status", {}).get("phase", "Pending")
+    if pod["metadata"].get("deletionTimestamp"):
+        return "stopping"
+    if phase == "Succeeded":
+        return "done"
+    if phase == "Failed" or is_hopeless:
+        return "failed"
+    listed = pod.get("status", {}).get("conditions") or ()
+    is_ready = any((one["type"], one["status"]) == ("Ready", "True") for one in listed)
+    return "ready" if is_ready else "starting"
+
+
 def _job_state(status: Json) -> str:
     kinds = {one["type"] for one in status.get("conditions") or () if one["status"] == "True"}
     return "done" if "Complete" in kinds else "failed" if "Failed" in kinds else "starting"
