@@ -55,6 +55,7 @@ from aiculturekit.language import say
 from aiculturekit.mesh.meshes import Mesh
 from aiculturekit.mesh.nodes import Gateway, Realm, Replica
 from aiculturekit.plan.documents import Document
+from aiculturekit.registry import LOADING
 from aiculturekit.resources import places
 from aiculturekit.settings import GATEWAY_PORT, TRUST_DOMAIN, Settings
 from aiculturekit.spec.models import Application
@@ -343,7 +344,8 @@ def _pinning(home: Path) -> Pin:
     async def pin(
         application: Application, documents: Sequence[Document], *, cluster: Cluster, is_pushed: bool, emit: Emit
     ) -> tuple[Document, ...]:
-        from aiculturekit.control import pins  # heavy: building images is not what a daemon starts with
+        with LOADING:
+            from aiculturekit.control import pins  # heavy: building images is not what a daemon starts with
 
         return await pins.pinned(
             application, documents, cluster=cluster, store=home / "images", is_pushed=is_pushed, emit=emit

@@ -7,6 +7,7 @@ is named with the command that installs it. May not: swallow an ImportError that
 from __future__ import annotations
 
 import importlib
+import threading
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 from importlib.metadata import entry_points
@@ -15,6 +16,10 @@ from typing import Any
 from aiculturekit.errors import LocatorError
 from aiculturekit.language import say
 from aiculturekit.locator import Locator
+
+LOADING = threading.RLock()
+"""Held by who loads modules late. Two threads that load modules which need each other would wait for each other for ever; Python's answer
+to that is to hand out one of them half loaded."""
 
 
 class Registry:
@@ -65,7 +70,8 @@ class Registry:
             )
         module, _, attribute = place.partition(":")
         try:
-            return getattr(importlib.import_module(module), attribute)
+            with LOADING:
+                return getattr(importlib.import_module(module), attribute)
         except ModuleNotFoundError as error:
             extra = self._extras.get(locator.scheme)
             if extra is None or (error.name or "").startswith("aiculturekit"):

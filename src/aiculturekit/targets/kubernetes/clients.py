@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from aiculturekit import threads
 from aiculturekit.errors import Again, AicError, HostTrouble, NotFound, Refused, Unreachable
 from aiculturekit.language import say
+from aiculturekit.registry import LOADING
 from aiculturekit.targets.kubernetes import answers, kubeconfigs
 from aiculturekit.targets.kubernetes.answers import Ask
 from aiculturekit.targets.kubernetes.logins import Program
@@ -252,9 +253,10 @@ async def opened(*, context: str, named: str, asked: str) -> Client:
 
 
 def _opened(files: tuple[Path, ...], context: str) -> Client:
-    import httpx2  # heavy: only whoever deploys to a cluster pays for it
-    from lightkube.config import client_adapter, kubeconfig  # heavy: as above
-    from lightkube.core.exceptions import ConfigError  # heavy: as above
+    with LOADING:
+        import httpx2  # heavy: only whoever deploys to a cluster pays for it
+        from lightkube.config import client_adapter, kubeconfig  # heavy: as above
+        from lightkube.core.exceptions import ConfigError  # heavy: as above
 
     program: Program | None = None
     try:
