@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import shutil
 import threading
-import time
 import urllib.request
 from collections.abc import Iterator
 from typing import Any
@@ -16,24 +13,16 @@ import pytest
 
 from benchmarks.loads import Load
 from benchmarks.products import SHOP, Product, product
+from tests.browser import pages
+from tests.browser.pages import until
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
-if CHROMIUM is None and not os.environ.get("CI"):
-    pytest.skip("needs Chromium (on Debian: apt-get install chromium)", allow_module_level=True)
+pages.need()
 
 PAGES = (
     "/apps/shop", "/apps/shop/traffic", "/apps/shop/logs", "/apps/shop/releases", "/apps/shop/releases/1", "/apps/shop/workloads/api-gateway",
     "/apps/shop/workloads/payment-service", "/platform",
 )  # fmt: skip
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
 
 
 @pytest.fixture(scope="module")
@@ -45,30 +34,14 @@ def made() -> Iterator[Product]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield opened
-        opened.close()
+    with pages.launched() as one:
+        yield one
 
 
 @pytest.fixture
 def page(made: Product, browser: Any) -> Iterator[Any]:
-    """A page that is logged in; what goes wrong on it is collected in `page.troubles`."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-US")
-    opened = context.new_page()
-    opened.troubles = []
-    opened.on("console", lambda message: message.type == "error" and opened.troubles.append(message.text))
-    opened.on("pageerror", lambda error: opened.troubles.append(str(error)))
-    opened.on(
-        "response", lambda answer: answer.status >= 400 and opened.troubles.append(f"{answer.status} {answer.url}")
-    )
-    link = json.loads(made.aic("open", "--json"))["url"]
-    opened.goto(link)
-    opened.base = link.partition("/login")[0]
-    yield opened
-    context.close()
+    with pages.opened(browser, made) as one:
+        yield one
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -108,14 +81,6 @@ def test_text_has_enough_contrast_in_both_themes(page: Any) -> None:
                             ("warn", "warn-soft"), ("bad", "bad-soft"), ("accent", "accent-soft"), ("on-accent", "accent")):  # fmt: skip
             ratio = page.evaluate(CONTRAST, [ink, ground])
             assert ratio >= 4.5, f"{scheme}: {ink} on {ground} is {ratio:.2f}"
-
-
-def until(page: Any, expression: str, *, seconds: float = 20) -> None:
-    """Wait for an expression to hold; Playwright's own wait needs `eval`, which the pages' policy forbids."""
-    deadline = time.monotonic() + seconds
-    while not page.evaluate(expression):
-        assert time.monotonic() < deadline, expression
-        page.wait_for_timeout(100)
 
 
 CONTRAST = """([ink, ground]) => {

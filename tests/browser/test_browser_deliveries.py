@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
+import contextlib
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from benchmarks.loads import Load
-from benchmarks.products import Product, application, product
+from benchmarks.products import application, product
+from tests.browser import pages
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
-if CHROMIUM is None and not os.environ.get("CI"):
-    pytest.skip("needs Chromium (on Debian: apt-get install chromium)", allow_module_level=True)
+pages.need()
 
 SERVER = """\
 import os
@@ -29,29 +25,15 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, *values): pass
 ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
 """
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
-
-
-def opened(playwright: Any, made: Product) -> Any:
-    browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-    page = browser.new_context(locale="en-US").new_page()
-    page.troubles = []
-    page.on("console", lambda message: message.type == "error" and page.troubles.append(message.text))
-    page.on("pageerror", lambda error: page.troubles.append(str(error)))
-    link = json.loads(made.aic("open", "--json"))["url"]
-    page.goto(link)
-    page.base = link.partition("/login")[0]
-    return page
 
 
 def test_a_canary_is_started_watched_and_sent_back(tmp_path: Path) -> None:
-    from playwright.sync_api import sync_playwright
-
     (tmp_path / "server.py").write_text(SERVER)
     application(tmp_path, "app: roll\nservices:\n  web: {run: python server.py, public: /}\n")
-    with product() as made, sync_playwright() as playwright:
+    with contextlib.ExitStack() as stack:
+        made = stack.enter_context(product())
         made.aic("up", "-d", str(tmp_path))
-        page = opened(playwright, made)
+        page = stack.enter_context(pages.opened(stack.enter_context(pages.launched()), made))
         (tmp_path / "server.py").write_text(SERVER + "# better\n")
         with Load(made.ingress, rate=40, connections=16).running(longest=150) as load:
             page.goto(f"{page.base}/apps/roll/traffic")

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from benchmarks.products import Product, application, product
-from tests.browser.test_browser_console import CHROMIUM, FLAGS, until
+from tests.browser import pages
+from tests.browser.pages import until
 from tests.servers import clusters
 from tests.servers.clusters import Cluster
 from tests.servers.needs import need
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(2400)]  # the first time it is built
-if CHROMIUM is None:
-    pytest.skip("needs Chromium (on Debian: apt-get install chromium)", allow_module_level=True)
+pages.need()
 FILE = """\
 app: shop
 services:
@@ -71,19 +70,8 @@ def text(tag: str, says: str) -> str:
 
 @pytest.fixture
 def page(made: Product) -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        opened = browser.new_page(locale="en-US")
-        opened.troubles = []
-        opened.on("pageerror", lambda error: opened.troubles.append(str(error)))
-        opened.on("console", lambda message: message.type == "error" and opened.troubles.append(message.text))
-        link = json.loads(made.aic("open", "--json"))["url"]
-        opened.goto(link)
-        opened.base = link.partition("/login")[0]
-        yield opened
-        browser.close()
+    with pages.launched() as browser, pages.opened(browser, made) as one:
+        yield one
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

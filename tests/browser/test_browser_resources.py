@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -10,11 +9,11 @@ from typing import Any
 import pytest
 
 from benchmarks.products import Product, application, product
-from tests.browser.test_browser_console import CHROMIUM, FLAGS, until
+from tests.browser import pages
+from tests.browser.pages import until
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
-if CHROMIUM is None:
-    pytest.skip("needs Chromium (on Debian: apt-get install chromium)", allow_module_level=True)
+pages.need()
 TEXT = f"""
 app: library
 services:
@@ -47,18 +46,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
 
 @pytest.fixture
 def page(made: Product) -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        opened = browser.new_page(locale="en-US")
-        opened.troubles = []
-        opened.on("pageerror", lambda error: opened.troubles.append(str(error)))
-        link = json.loads(made.aic("open", "--json"))["url"]
-        opened.goto(link)
-        opened.base = link.partition("/login")[0] + "/apps/library/resources"
-        yield opened
-        browser.close()
+    with pages.launched() as browser, pages.opened(browser, made, hears_refusals=False) as one:
+        one.base += "/apps/library/resources"
+        yield one
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

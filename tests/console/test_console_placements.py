@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from aiculturekit.console import placements, rendering
+from aiculturekit.control import phrases
 
 VIEW: dict[str, Any] = {
     "key": "shop@prod",
@@ -68,6 +69,6 @@ def test_an_image_is_told_by_its_end(reference: str, short: str) -> None:
 
 
 def test_what_is_not_known_is_no_number() -> None:
-    assert rendering.figure({"value": None, "unit": "ratio"}) == "unknown"
-    assert rendering.figure({"value": 0.5, "unit": "ratio"}) == "50.0%"
-    assert rendering.figure({"value": 90.0, "unit": "seconds"}) == "1.5 min"
+    assert phrases.figure({"value": None, "unit": "ratio"}) == "unknown"
+    assert phrases.figure({"value": 0.5, "unit": "ratio"}) == "50.0%"
+    assert phrases.figure({"value": 90.0, "unit": "seconds"}) == "1.5 min"

@@ -38,6 +38,13 @@ def test_everything_that_a_file_says_is_masked_at_every_depth() -> None:
         ),
         ("TOKEN: secret:env/TOKEN", "TOKEN: secret:env/TOKEN"),
         ("tokens:\n  run: x", "tokens:\n  run: x"),
+        ("a:\n  KEY: |\n    -----BEGIN\n    abc\n\n  b: c\n", "a:\n  KEY: |\n    ••••••\n  b: c\n"),
+        ("- token: >-\n    abc", "- token: >-\n  ••••••\n"),
+        ('TOKEN: "ab\n  c"\nx: y', "TOKEN: ••••••\nx: y"),
+        ('TOKEN: "a\\"b"\nx: y', "TOKEN: ••••••\nx: y"),
+        ('TOKEN: "abc', "TOKEN: ••••••"),
+        ("TOKEN: &it abc", "TOKEN: ••••••"),
+        ("tokens: [abc, def]", "tokens: ••••••"),
         ("public: /\nimage: a:b", "public: /\nimage: a:b"),
     ],
 )

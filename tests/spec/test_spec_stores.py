@@ -75,3 +75,19 @@ def test_a_secret_is_the_variable_of_who_runs_the_command() -> None:
 
 def test_the_file_and_the_servers_know_the_same_urls() -> None:
     assert {name: kind.schemes for name, kind in kinds.KINDS.items() if kind.schemes} == stores.SCHEMES
+
+
+def test_a_url_may_be_kept_in_a_file_beside(tmp_path: Path) -> None:
+    text = 'app: a\nservices:\n  web: {run: x}\nresources:\n  t: {type: redis, url: "secret:file/cache.url"}\n'
+    with pytest.raises(SpecError, match=r"there is no file cache\.url that can be read"):
+        load.parse(text, file=tmp_path / "aic.yaml", variables={})
+    (tmp_path / "cache.url").write_text("redis://cache.example:6379/0\n")
+    found = load.parse(text, file=tmp_path / "aic.yaml", variables={})
+    assert found.resources["t"].url == "redis://cache.example:6379/0"
+
+
+@pytest.mark.parametrize("value", ["secret:env/TOKEN", "secret:file/token", "secret:vault/x"])
+def test_a_variable_is_not_given_the_reference_itself(value: str) -> None:
+    text = f'app: a\nservices:\n  web: {{run: x, env: {{TOKEN: "{value}"}}}}\n'
+    with pytest.raises(SpecError, match="not filled in from such a reference"):
+        load.parse(text, file=FILE)

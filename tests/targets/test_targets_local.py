@@ -12,7 +12,8 @@ import pytest
 from aiculturekit.errors import Mistake
 from aiculturekit.plan.documents import Document
 from aiculturekit.plan.steps import Step
-from aiculturekit.targets.local import Local, launches
+from aiculturekit.spec import load
+from aiculturekit.targets.local import Local, checks, launches
 
 
 class Remembers:
@@ -71,3 +72,10 @@ def test_stand_ins_are_written_as_need_and_place() -> None:
     for wrong in ("api.example.com=127.0.0.1:1", "https://a.com=9443", "https://a.com"):
         with pytest.raises(Mistake, match="AIC_STAND_INS"):
             launches.stand_ins(wrong)
+
+
+def test_a_secret_of_a_cluster_is_refused_here_with_its_line(tmp_path: Path) -> None:
+    text = 'app: a\nservices:\n  web:\n    run: x\n    env:\n      TOKEN: "secret:kubernetes/stripe/key"\n'
+    (found,) = checks.problems(load.parse(text, file=tmp_path / "aic.yaml"))
+    assert (found.line, found.path) == (6, "services.web.env.TOKEN")
+    assert found.message == "only a cluster has Secrets of Kubernetes"

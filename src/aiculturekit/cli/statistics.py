@@ -15,6 +15,8 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 def show(app: str | None, *, since: str, as_json: bool) -> None:
     """Of one application, or of all. Raises UsageError for a time that is none."""
+    from aiculturekit.control import phrases
+
     asked = {"since": f"{seconds(since):g}"} | ({"app": placements.named(app)} if app else {})
     found = daemons.ensure().get(f"deploys?{urlencode(asked)}")
     if as_json:
@@ -22,7 +24,7 @@ def show(app: str | None, *, since: str, as_json: bool) -> None:
         return
     print(say("{count} deploys since {moment}", count=found["deploys"], moment=found["since"][:10]))
     rows = [
-        {"name": one["title"], "value": value(one), "of": one["of"] or None, "reason": one["why"]}
+        {"name": one["title"], "value": phrases.figure(one), "of": one["of"] or None, "reason": one["why"]}
         for one in found["figures"].values()
     ]
     columns = [
@@ -50,25 +52,6 @@ def seconds(text: str) -> float:
             say("{text} is not a length of time", text=repr(text[:20])), hint=say("write for example 30d or 12h")
         )
     return float(int(number) * _SECONDS[unit])
-
-
-def value(figure: Mapping[str, Any]) -> str:
-    """`97.5%`, `12.4 s`, `3 h 5 min`; unknown is said."""
-    amount = figure["value"]
-    if amount is None:
-        return say("unknown")
-    if figure["unit"] == "ratio":
-        return f"{amount:.1%}"
-    return span(amount) if figure["unit"] == "seconds" else f"{amount:.2g}"
-
-
-def span(amount: float) -> str:
-    if amount < 60:
-        return f"{amount:.1f} s"
-    minutes, hours, days = amount / 60, amount / 3600, amount / 86400
-    if minutes < 60:
-        return say("{count} min", count=f"{minutes:.1f}")
-    return say("{count} h", count=f"{hours:.1f}") if hours < 48 else say("{count} d", count=f"{days:.1f}")
 
 
 def _listed(platforms: list[str]) -> str:

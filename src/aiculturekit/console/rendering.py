@@ -36,7 +36,8 @@ def _templates() -> Any:
     environment.globals |= {"say": say, "static": static_url, "trouble_words": phrases.trouble_words}
     environment.filters |= {
         "ago": ago, "clock": clock, "number": number, "percent": percent, "ms": milliseconds, "bytes": size, "state": state,
-        "image": image, "figure": figure, "seconds": seconds, "left": left, "amount": amount, "span": span, "troubles": phrases.troubles,
+        "image": image, "figure": phrases.figure, "seconds": seconds, "left": left, "amount": amount, "span": span,
+        "troubles": phrases.troubles,
     }  # fmt: skip
     return environment
 
@@ -132,29 +133,8 @@ def image(reference: str) -> str:
     return f"{short}@{digest.removeprefix('sha256:')[:12]}" if digest else short
 
 
-def figure(one: Mapping[str, Any]) -> str:
-    """The value of a figure in its unit; what is not known is said."""
-    value = one["value"]
-    if value is None:
-        return say("unknown")
-    if one["unit"] == "ratio":
-        return f"{value:.1%}"
-    return seconds(value) if one["unit"] == "seconds" else f"{value:.2g}"
-
-
 def seconds(value: float | None) -> str:
-    """A length of time with one digit more than its unit."""
-    if value is None:
-        return "–"
-    if value < 60:
-        return f"{value:.1f} s"
-    if value < 3600:
-        return say("{count} min", count=f"{value / 60:.1f}")
-    return (
-        say("{count} h", count=f"{value / 3600:.1f}")
-        if value < 172_800
-        else say("{count} d", count=f"{value / 86400:.1f}")
-    )
+    return "–" if value is None else phrases.length(value)
 
 
 def state(value: str) -> Mapping[str, str]:

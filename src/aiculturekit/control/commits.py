@@ -6,7 +6,8 @@ import dataclasses
 import subprocess
 from pathlib import Path
 
-_DEADLINE = 10.0
+_DEADLINE = 3.0
+"""Seconds for each question: in a repository so large that it takes longer nobody waits for it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ def of_folder(folder: Path) -> Commit:
 
 
 def _git(folder: Path, *words: str) -> str | None:
-    """What it printed; None where it could not say. It takes no lock, and runs no program that the repository names."""
+    """What it printed; None where it could not say. It takes no lock, and starts no watcher of files."""
     command = ["git", "--no-optional-locks", "-c", "core.fsmonitor=false", "-C", str(folder), *words]
     try:
         done = subprocess.run(command, capture_output=True, timeout=_DEADLINE, check=False)

@@ -159,8 +159,9 @@ def _data(resource: Resource) -> str:
 def given(name: str, resource: Resource) -> dict[str, str]:
     """Every output by name, as compose fills it in; only `url` for what is not known by its parts."""
     if resource.url:
-        wanted = stores.variable(resource.url)
-        return {"url": f"${{{wanted}:?}}" if wanted else resource.url.replace("$", "$$")}
+        wanted = stores.secret(resource.url)
+        variable = wanted.name if wanted and wanted.kind == "env" else f"{name.upper().replace('-', '_')}_URL"
+        return {"url": f"${{{variable}:?}}" if wanted else resource.url.replace("$", "$$")}
     if resource.type in FILES:
         return {"url": f"sqlite:////data/{name}/{name}.db" if resource.type == "sqlite" else f"file:///data/{name}"}
     if resource.type not in ROWS:

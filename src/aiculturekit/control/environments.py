@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from aiculturekit.control.clusters import Clusters
 from aiculturekit.control.manifests import SCHEME
 from aiculturekit.control.placements import Caller, Placement, Placements
 from aiculturekit.control.views import Views
-from aiculturekit.errors import AicError, NotFound
+from aiculturekit.errors import AicError
 from aiculturekit.language import say
 from aiculturekit.locator import Locator
 from aiculturekit.plan.documents import Document
@@ -181,11 +180,6 @@ def is_cluster(application: Application) -> bool:
 def key_of(application: Application) -> str:
     """The name under which its releases are kept."""
     return f"{application.app}@{application.environment}" if is_cluster(application) else application.app
-
-
-def refuse_unknown(rows: Sequence[Mapping[str, Any]], environment: str) -> None:
-    if environment not in {row["environment"] for row in rows}:
-        raise NotFound(say("the file has no environment {name}", name=repr(environment)))
 
 
 def _placement(application: Application, caller: Caller) -> Placement:

@@ -10,12 +10,14 @@ from aiculturekit.spec import secrets
 
 _SECRET = re.compile(r"pass|secret|token|key|credential|private|dsn", re.I)
 _URL_PASSWORD = re.compile(r"(?<=://)([^:/@\s]+):([^@/\s]+)@")
-_SAID = re.compile(
-    r"""(?P<name>[\w.-]*(?:pass|secret|token|key|credential|private|dsn)[\w.-]*)(?P<between>["']?[ \t]*:[ \t]+)"""
-    r"""(?P<value>"[^"\n]*"|'[^'\n]*'|[^\s"'\[{|>&#][^,}\]\n#]*)""",
-    re.I,
+_NAME = r"""(?P<name>[\w.-]*(?:pass|secret|token|key|credential|private|dsn)[\w.-]*)(?P<between>["']?[ \t]*:[ \t]+)"""
+_SAID = re.compile(_NAME + r"""(?P<value>"(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|\[[^\]]*\]|[^\s\[{|>#][^,}\]\n#]*)""", re.I)
+"""A name that sounds secret and its value, in YAML or JSON; in quotation marks and brackets over several lines, too."""
+_BLOCK = re.compile(
+    rf"^(?P<indent>[ \t]*)(?P<item>-[ \t]+)?{_NAME}(?P<style>[|>][^\n]*)\n(?:(?P=indent)[ \t]+[^\n]*(?:\n|\Z)|[ \t]*\n)+",
+    re.I | re.M,
 )
-"""A name that sounds secret and its value, in a line of YAML or JSON."""
+"""The same with the value in the lines below, as keys are written."""
 HIDDEN = "••••••"
 
 
@@ -32,7 +34,12 @@ def mask(name: str, value: str) -> tuple[str, bool]:
 
 def text(given: str) -> str:
     """A file as it may be shown: the same, whatever is a comment in it or no longer parses."""
-    return _URL_PASSWORD.sub(rf"\1:{HIDDEN}@", _SAID.sub(_hidden, given))
+    return _URL_PASSWORD.sub(rf"\1:{HIDDEN}@", _SAID.sub(_hidden, _BLOCK.sub(_covered, given)))
+
+
+def _covered(found: re.Match[str]) -> str:
+    head = f"{found['indent']}{found['item'] or ''}{found['name']}{found['between']}{found['style']}"
+    return f"{head}\n{found['indent']}  {HIDDEN}\n"
 
 
 def _hidden(found: re.Match[str]) -> str:

@@ -177,6 +177,27 @@ def seconds(value: float) -> str:
     return f"{value:g}s" if value >= 1 else f"{value * 1000:g}ms"
 
 
+def length(value: float) -> str:
+    """A length of time with one digit more than its unit: 12.4 s, 3.5 min."""
+    if value < 60:
+        return f"{value:.1f} s"
+    if value < 3600:
+        return say("{count} min", count=f"{value / 60:.1f}")
+    if value < 172_800:
+        return say("{count} h", count=f"{value / 3600:.1f}")
+    return say("{count} d", count=f"{value / 86400:.1f}")
+
+
+def figure(one: Body) -> str:
+    """The value of a figure of the delivery record in its unit; what is not known is said."""
+    value = one["value"]
+    if value is None:
+        return say("unknown")
+    if one["unit"] == "ratio":
+        return f"{value:.1%}"
+    return length(value) if one["unit"] == "seconds" else f"{value:.2g}"
+
+
 def _share(value: float) -> str:
     return f"{value:g}%"
 

@@ -234,6 +234,11 @@ class Placements:
             ),
         )
 
+    async def remembered(self, key: str) -> str:
+        """The kubeconfig that it was deployed with last; empty where there is none."""
+        record = await self._database.run(settings.get, f"placement:{key}")
+        return str(json.loads(record)["kubeconfig"]) if record else ""
+
     @contextlib.asynccontextmanager
     async def target(self, placement: Placement, wishes: Wishes | None = None) -> AsyncIterator[Kubernetes]:
         client = await self._open(placement)
@@ -321,9 +326,7 @@ class Placements:
             )
         placement = Placement(application.app, environment, application.target, caller.kubeconfig)
         if not caller.kubeconfig:  # the console has none of its own
-            record = await self._database.run(settings.get, f"placement:{placement.key}")
-            known = json.loads(record)["kubeconfig"] if record else ""
-            placement = dataclasses.replace(placement, kubeconfig=known)
+            placement = dataclasses.replace(placement, kubeconfig=await self.remembered(placement.key))
         async with self.target(placement) as target:
             if problems := await threads.run(target.check, application):
                 raise Unsupported(problems)

@@ -47,8 +47,8 @@ class Promotions:
 
     async def plan(self, promotion: Promotion, *, caller: Caller) -> Json:
         """What `start` would do now: {release, steps}. Touches nothing. Raises as `start`."""
-        caller = await self._with_kubeconfig(promotion, caller)
         standing, carried = await self._carried(promotion, caller)
+        caller = await self._bound_for(promotion, caller)
         application, steps = await self._placements.plan(
             promotion.file, environment=promotion.to, caller=caller, carried=carried
         )
@@ -57,23 +57,23 @@ class Promotions:
     async def start(self, promotion: Promotion, *, caller: Caller) -> Operation:
         """Begin. Raises Refused where what runs is not well, is another release than was asked for, or is not what the file says; and what
         `deploy` raises."""
-        caller = await self._with_kubeconfig(promotion, caller)
         standing, carried = await self._carried(promotion, caller)
+        caller = await self._bound_for(promotion, caller)
         said = say("what runs in {origin}, release {release}", origin=promotion.origin, release=_number(standing))
         caller = dataclasses.replace(caller, reason=caller.reason or said)
         return await self._placements.deploy(promotion.file, environment=promotion.to, caller=caller, carried=carried)
 
-    async def _with_kubeconfig(self, promotion: Promotion, caller: Caller) -> Caller:
-        """Who has none of his own (the console) has the one that the origin was deployed with."""
+    async def _bound_for(self, promotion: Promotion, caller: Caller) -> Caller:
+        """Who has no kubeconfig of his own (the console) has the one that is remembered of where it goes; where nothing was deployed to
+        yet, the one that the origin was deployed with."""
         if caller.kubeconfig:
             return caller
-        application = await threads.run(load.load, wishes.named(promotion.file), environment=promotion.origin)
-        if not is_cluster(application):
-            return caller
-        known = await self._placements.find(
-            key_of(application), dataclasses.replace(caller, file=str(application.file))
-        )
-        return dataclasses.replace(caller, kubeconfig=known.kubeconfig)
+        file = wishes.named(promotion.file)
+        for name in (promotion.to, promotion.origin):
+            application = await threads.run(load.load, file, environment=name)
+            if known := await self._placements.remembered(key_of(application)):
+                return dataclasses.replace(caller, kubeconfig=known)
+        return caller
 
     async def _carried(self, promotion: Promotion, caller: Caller) -> tuple[Standing, Carried]:
         file = wishes.named(promotion.file)

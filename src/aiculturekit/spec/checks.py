@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from aiculturekit.language import say
-from aiculturekit.spec import needs, references, rules, stores
+from aiculturekit.spec import needs, references, rules, secrets, stores
 from aiculturekit.spec.models import NAME, SECTIONS, File
 from aiculturekit.spec.services import Runnable, Service
 from aiculturekit.spec.texts import Path as KeyPath
@@ -141,12 +141,23 @@ def _references(file: File, section: str, name: str, workload: Runnable) -> Iter
         listed += [((section, name, "versions", v, "env"), version.env) for v, version in workload.versions.items()]
     for path, env in listed:
         for variable, text in env.items():
+            if secrets.is_one(text):
+                yield from _secret((*path, variable), text)
+                continue
             try:
                 for reference in references.names(text):
                     yield from _reference((*path, variable), reference, file, workload)
             except ValueError as error:
                 message, _, hint = str(error).partition("; ")
                 yield (*path, variable), message, hint
+
+
+def _secret(path: KeyPath, text: str) -> Iterator[Finding]:
+    """A value that would be handed on as the text that it is must not look like one that is filled in."""
+    found = secrets.parse(text)
+    if found is None or found.kind != "kubernetes":
+        hint = say("write ${env.NAME}; in a cluster secret:kubernetes/SECRET/KEY, too")
+        yield path, say("a variable is not filled in from such a reference"), hint
 
 
 def _reference(path: KeyPath, reference: str, file: File, workload: Runnable) -> Iterator[Finding]:

@@ -191,18 +191,31 @@ def _secret(
     file: str,
     places: overlays.Places,
 ) -> str | None:
-    """The URL behind `secret:env/NAME`; what is wrong with it is added to `problems`, without its text."""
-    wanted = stores.variable(resource.url) if resource.url else None
+    """The URL behind a secret; what is wrong with it is added to `problems`, without its text."""
+    wanted = stores.secret(resource.url) if resource.url else None
     if wanted is None:
         return resource.url
-    found = resource.model_copy(update={"url": variables.get(wanted) or None})
+    kept = variables.get(wanted.name) if wanted.kind == "env" else _kept(Path(file).parent / wanted.name)
+    found = resource.model_copy(update={"url": kept or None})
     if found.url is None:
-        message = say("{name} is not set in your environment", name=wanted)
-        hint = say("set it to the server's URL, then run the command again")
+        message = (
+            say("{name} is not set in your environment", name=wanted.name)
+            if wanted.kind == "env"
+            else say("there is no file {file} that can be read, or it is empty", file=wanted.name)
+        )
+        hint = say("let it hold the server's URL, then run the command again")
         problems.append(complaints.problem(("resources", name, "url"), message, hint=hint, file=file, places=places))
     for path, message, hint in stores.findings(name, found) if found.url else ():
         problems.append(complaints.problem(path, message, hint=hint, file=file, places=places))
     return found.url
+
+
+def _kept(file: Path) -> str:
+    """A file's only line."""
+    try:
+        return file.read_text("utf-8").strip()
+    except (OSError, ValueError):
+        return ""
 
 
 def _finished(model: File, *, file: Path, environment: str, text: str, places: overlays.Places) -> Application:

@@ -1,8 +1,8 @@
 """Secrets by reference: the file says where a value is, never the value. Pure.
 
-secret:env/NAME               a variable of the shell that runs `aic`
-secret:file/PATH              a file beside the application file, or at an absolute path
-secret:kubernetes/NAME/KEY    a key of a Secret that stands in the application's namespace
+secret:env/NAME               a variable of the shell that runs `aic`: a resource's `url:`
+secret:file/PATH              a file beside the application file, or at an absolute path: the same
+secret:kubernetes/NAME/KEY    a key of a Secret that stands in the application's namespace: a variable of a workload in a cluster
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from aiculturekit.errors import LocatorError
 from aiculturekit.language import say
 from aiculturekit.locator import Locator
-from aiculturekit.spec import references
+from aiculturekit.spec import references, secrets
 from aiculturekit.spec.backings import Resource
 from aiculturekit.spec.texts import Path as KeyPath
 
@@ -48,7 +48,6 @@ OUTPUTS: Mapping[str, tuple[str, ...]] = {
 }
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-_SECRET = re.compile(r"secret:env/([A-Za-z_][A-Za-z0-9_]*)")
 
 
 def outputs(resource: Resource) -> tuple[str, ...]:
@@ -56,10 +55,10 @@ def outputs(resource: Resource) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*OUTPUTS.get(resource.type, ("url",)), *resource.outputs]))
 
 
-def variable(url: str) -> str | None:
-    """The variable of the environment that holds the URL: `secret:env/NAME`."""
-    found = _SECRET.fullmatch(url)
-    return found[1] if found else None
+def secret(url: str) -> secrets.Reference | None:
+    """Where the URL is kept: `secret:env/NAME`, `secret:file/PATH`."""
+    found = secrets.parse(url)
+    return found if found and found.kind in ("env", "file") else None
 
 
 def findings(name: str, resource: Resource) -> Iterator[Finding]:
@@ -96,9 +95,10 @@ def _custom(path: KeyPath, resource: Resource) -> Iterator[Finding]:
 def _url(path: KeyPath, resource: Resource) -> Iterator[Finding]:
     """The URL itself is never part of what is said: it may hold a password."""
     url = resource.url or ""
-    if url.startswith("secret:"):
-        if variable(url) is None:
-            yield (*path, "url"), say("this is no secret that can be read"), say("write secret:env/NAME")
+    if secrets.is_one(url):
+        if secret(url) is None:
+            hint = say("write secret:env/NAME or secret:file/PATH")
+            yield (*path, "url"), say("this is no secret that can be read"), hint
         return
     if resource.type not in _OWN["url"]:
         return

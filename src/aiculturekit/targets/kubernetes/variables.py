@@ -11,6 +11,7 @@ from typing import Any
 from aiculturekit.plan.documents import Document
 from aiculturekit.resources import outputs
 from aiculturekit.spec import references
+from aiculturekit.spec.secrets import parse
 from aiculturekit.targets.kubernetes import secrets
 from aiculturekit.targets.kubernetes.objects import ENVIRONMENT, PORT
 from aiculturekit.targets.kubernetes.places import Cluster
@@ -34,10 +35,12 @@ def of(app: str, document: Document, *, documents: Sequence[Document], cluster: 
     found: list[Variable] = [_environment(), *(_plain(key, value) for key, value in plain.items())]
     found += [one for name in resources for one in _given(name, document, documents)]
     found += _amazon(list(resources), document, documents)
-    said = {key: _said(text, document) for key, text in document.body["env"].items()}
+    kept = {key: one for key, text in document.body["env"].items() if (one := _kept(key, text))}
+    said = {key: _said(text, document) for key, text in document.body["env"].items() if key not in kept}
     referred = {reference: None for text, names in said.values() for reference in names}
     found += [_referred(reference, document) for reference in referred]
-    return [*(one for one in found if one["name"] not in said), *(_plain(key, text) for key, (text, _) in said.items())]
+    own = [one for one in found if one["name"] not in document.body["env"]]
+    return [*own, *kept.values(), *(_plain(key, text) for key, (text, _) in said.items())]
 
 
 def variable(name: str) -> str:
@@ -78,6 +81,15 @@ def _amazon(needed: Sequence[str], document: Document, documents: Sequence[Docum
         return []
     secret = secrets.name(stores[0], secrets.user(document))
     return [_secret(name, secret, output) for name, output in outputs.AMAZON.items()]
+
+
+def _kept(name: str, text: str) -> Variable | None:
+    """The variable whose value is `secret:kubernetes/SECRET/KEY`: the kubelet reads it."""
+    found = parse(text)
+    if found is None or found.kind != "kubernetes":
+        return None
+    secret, _, key = found.name.partition("/")
+    return _secret(name, secret, key)
 
 
 def _said(text: str, document: Document) -> tuple[str, list[str]]:

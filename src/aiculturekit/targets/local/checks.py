@@ -8,6 +8,7 @@ from aiculturekit.errors import Mistake, Problem
 from aiculturekit.language import say
 from aiculturekit.locator import Locator
 from aiculturekit.resources import kinds
+from aiculturekit.spec import secrets
 from aiculturekit.spec.models import Application
 from aiculturekit.spec.services import Service
 from aiculturekit.targets.local import launches
@@ -16,7 +17,13 @@ _SECTIONS = ("functions", "topics", "config")
 
 
 def problems(application: Application) -> list[Problem]:
-    found = [*_sections(application), *_resources(application), *_services(application), *_foreign(application)]
+    found = [
+        *_sections(application),
+        *_resources(application),
+        *_services(application),
+        *_foreign(application),
+        *_secrets(application),
+    ]
     return [_placed(application, path, message, hint) for path, message, hint in found]
 
 
@@ -78,6 +85,21 @@ def _migration(name: str, service: Service) -> Iterator[tuple[str, str, str]]:
             say("its migration runs under the name {version}, which is a version of it", version=launches.MIGRATION),
             say("give the version another name"),
         )
+
+
+def _secrets(application: Application) -> Iterator[tuple[str, str, str]]:
+    """What is left of them by now are a cluster's."""
+    hint = say("say it in an environment whose target is a cluster; here write ${env.NAME}")
+    listed = {f"services.{name}": service.env for name, service in application.services.items()}
+    listed |= {f"jobs.{name}": job.env for name, job in application.jobs.items()}
+    for name, service in application.services.items():
+        for version, detail in service.versions.items():  # with what all of them have
+            own = detail.env.items() - service.env.items()
+            listed[f"services.{name}.versions.{version}"] = dict(own)
+    for path, env in listed.items():
+        for variable, text in env.items():
+            if secrets.is_one(text):
+                yield f"{path}.env.{variable}", say("only a cluster has Secrets of Kubernetes"), hint
 
 
 def _foreign(application: Application) -> Iterator[tuple[str, str, str]]:
