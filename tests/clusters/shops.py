@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import yaml
 
 from aiculturekit.control import manifests
@@ -84,6 +85,14 @@ def shop(cluster: Cluster, registry: Registry, folder: Path, *, options: str, ov
         one.edit(lambda given: _placed(given, base=bases.layout(folder / "base"), staging=staging))
         cluster.apply(*volumes(folder / "shop" / "aic.yaml", folder / "volumes"))
         yield one
+
+
+def answers(client: httpx.Client) -> bool:
+    """No: the way to the front door is there before its Service leads to it."""
+    try:
+        return client.get("/healthz").status_code == 200
+    except httpx.HTTPError:
+        return False
 
 
 def without_mesh() -> Json:

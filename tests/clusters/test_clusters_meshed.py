@@ -41,7 +41,7 @@ def gateway(shop: Shop) -> Iterator[httpx.Client]:
     """Istio's controller made it of the Gateway that we render."""
     address = shop.cluster.dial_service("shop-istio", namespace=shops.NAMESPACE, port=80)
     with httpx.Client(base_url=f"http://{address}", timeout=20, trust_env=False) as client:
-        until(lambda: client.get("/healthz").status_code == 200)
+        until(lambda: shops.answers(client))
         yield client
 
 

@@ -34,7 +34,7 @@ def shop(real_cluster: Cluster, registry: Registry, tmp_path_factory: pytest.Tem
 def ingress(shop: Shop) -> Iterator[httpx.Client]:
     """The cluster's ingress controller; no pod's own port is asked."""
     with httpx.Client(base_url=f"http://{ingresses.install(shop.cluster)}", timeout=20, trust_env=False) as client:
-        until(lambda: client.get("/healthz").status_code == 200)
+        until(lambda: shops.answers(client))
         yield client
 
 

@@ -214,10 +214,9 @@ class _Import:
             label = str(one.pod.map("metadata").map("labels").get("version") or f"v{at + 1}")
             weight = {"weight": "100%" if at == 0 else "0%"}
             found[names.name(label)] = {"image": _image(one), **weight}
-        if self.stocks or len(group) > 1:
-            self._lose(
-                group[0], "", say("which share each version has is not said here"), say("write weight: of each version")
-            )
+        self._lose(
+            group[0], "", say("which share each version has is not said here"), say("write weight: of each version")
+        )
         return found
 
     def _say_command(self, one: Object, container: Map) -> None:
