@@ -34,6 +34,7 @@ _LEAVING = (12, 16, 19, 21)
 """CAP_NET_ADMIN, CAP_SYS_MODULE, CAP_SYS_PTRACE, CAP_SYS_ADMIN: with one of them root finds a way out of its namespace."""
 _SET_FLAGS, _SET_ADDRESS, _SET_MASK, _UP = 0x8914, 0x8916, 0x891C, 0x1
 """SIOCSIFFLAGS, SIOCSIFADDR, SIOCSIFNETMASK and IFF_UP (netdevice(7))."""
+_SECOND_HIERARCHY = b"/sys/fs/cgroup/unified"
 _OURS, _OURS_NOW = Path("/proc/self/ns/net"), b"/proc/thread-self/ns/net"
 
 
@@ -90,14 +91,18 @@ def inside(path: Path, call: Callable[[], T]) -> T:
     return _on_a_thread(work)
 
 
-def confined(path: Path, call: Callable[[], T], *, files: Mapping[str, Path]) -> T:
+def confined(path: Path, call: Callable[[], T], *, files: Mapping[str, Path], is_runtime: bool = False) -> T:
     """The same for a process that `call` starts: it sees each of `files` in the place of the system's own, and lacks the
-    rights with which root could leave again. Raises OSError."""
+    rights with which root could leave again. The runtime of a container keeps them: it needs them to make one, and takes them from what
+    it runs. Raises OSError."""
 
     def work() -> T:
         _enter(path)
         _furnish(files, but_not=path.parent)
-        _leave_rights()
+        if is_runtime:
+            _hide_second_hierarchy()
+        else:
+            _leave_rights()
         return call()
 
     return _on_a_thread(work)
@@ -209,6 +214,11 @@ def _furnish(files: Mapping[str, Path], *, but_not: Path | None) -> None:
             _check(_library().mount(bytes(file), place.encode(), None, ctypes.c_ulong(_BIND), None))
             again = ctypes.c_ulong(_BIND | _REMOUNT | _READ_ONLY)
             _check(_library().mount(None, place.encode(), None, again, None))
+
+
+def _hide_second_hierarchy() -> None:
+    """crun refuses a machine that has both kinds of cgroups at once (systemd's `hybrid`), though it makes none of either here."""
+    _library().umount2(_SECOND_HIERARCHY, _DETACH)
 
 
 @functools.cache

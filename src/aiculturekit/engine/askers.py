@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Callable, Mapping
 
-from aiculturekit.engine import probes
+from aiculturekit.engine import containers, probes
+from aiculturekit.engine.containers import Bundle
 from aiculturekit.engine.probes import Verdict
 from aiculturekit.engine.rooms import Room
 from aiculturekit.engine.workloads import Probe, Workload
@@ -29,8 +31,10 @@ class Asker:
         environment: Mapping[str, str],
         room: Room | None,
         is_starting: Callable[[], bool],
+        bundle: Bundle | None = None,
     ) -> None:
         self._workload, self._port, self._environment, self._room = workload, port, environment, room
+        self._bundle = bundle
         self._is_starting = is_starting
 
     async def ask_ready(self, tell: Tell) -> None:
@@ -52,6 +56,14 @@ class Asker:
 
     async def _ask(self, probe: Probe) -> Verdict:
         directory = self._workload.directory
+        if self._bundle is not None:
+            probe = dataclasses.replace(probe, command=self._bundle.inside(probe.command))
+            directory = self._bundle.folder
         return await probes.ask(
-            probe, port=self._port, directory=directory, environment=self._environment, room=self._room
+            probe,
+            port=self._port,
+            directory=directory,
+            environment=containers.ENVIRONMENT if self._bundle else self._environment,
+            room=self._room,
+            is_runtime=self._bundle is not None,
         )

@@ -129,6 +129,13 @@ def signal_group(pid: int, number: int) -> None:
         os.killpg(pid, number)
 
 
+def signal_each(pids: Sequence[int], number: int) -> None:
+    """To each of them that is still there."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, number)
+
+
 def kill_all(token: str, *, pid: int | None) -> int:
     """SIGKILL to the group of `pid` and to every process that carries the token; answers how many had left the group.
 

@@ -26,13 +26,20 @@ class Verdict:
 
 
 async def ask(
-    probe: Probe, *, port: int, directory: Path, environment: Mapping[str, str], room: Room | None = None
+    probe: Probe,
+    *,
+    port: int,
+    directory: Path,
+    environment: Mapping[str, str],
+    room: Room | None = None,
+    is_runtime: bool = False,
 ) -> Verdict:
-    """One question, asked in the replica's room and answered within the probe's timeout."""
+    """One question, asked in the replica's room and answered within the probe's timeout. `is_runtime`: its command is one of the runtime
+    of containers."""
     try:
         async with asyncio.timeout(probe.timeout):
             if probe.kind == "exec":
-                return await _exec(probe.command, directory, environment, room)
+                return await _exec(probe.command, directory, environment, room, is_runtime)
             reader, writer = await _dialled(port, room)
             return await _http(reader, writer, port, probe.path) if probe.kind == "http" else _tcp(writer)
     except TimeoutError:
@@ -74,10 +81,12 @@ async def _http(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port
     return Verdict(200 <= int(line[1]) < 400, f"GET {path}: {line[1]}")
 
 
-async def _exec(command: str, directory: Path, environment: Mapping[str, str], room: Room | None) -> Verdict:
+async def _exec(
+    command: str, directory: Path, environment: Mapping[str, str], room: Room | None, is_runtime: bool
+) -> Verdict:
     log = Path(os.devnull)
     start = partial(host.spawn, ["/bin/sh", "-c", command], log=log, environment=environment, directory=directory)
-    pid = room.start(start) if room else start()
+    pid = room.start(start, is_runtime=is_runtime) if room else start()
     is_done = False
     try:
         code = await host.ended(pid)

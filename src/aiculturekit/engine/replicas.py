@@ -17,11 +17,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from aiculturekit import shells, threads
-from aiculturekit.engine import host, limits, logs, ports
+from aiculturekit import threads
+from aiculturekit.engine import host, logs, ports
 from aiculturekit.engine.askers import Asker
 from aiculturekit.engine.machine import Machine, Order, Terms
 from aiculturekit.engine.probes import Verdict
+from aiculturekit.engine.processes import Process
 from aiculturekit.engine.rooms import Room, Rooms
 from aiculturekit.engine.workloads import Instance, Key, Workload, as_record
 from aiculturekit.errors import AicError
@@ -81,7 +82,9 @@ class Replica:
         self._around, self._on_change = around, on_change
         self._inbox: asyncio.Queue[Callable[[], list[Order]]] = asyncio.Queue()
         self._helpers: set[asyncio.Task[None]] = set()
-        self._group: limits.Group | None = None
+        self._process = Process(
+            identifier, home=around.home, node=around.node, zone=zone, is_contained=workload.container is not None
+        )
         self._task: asyncio.Task[None] | None = None
         self._settled = asyncio.Event()
         self._gone = asyncio.Event()
@@ -105,7 +108,7 @@ class Replica:
         """Take over the process of an earlier daemon."""
         self.pid, self.created, self.port = record["pid"], record["created"], record["port"]
         self.started_at, self.is_promoted, self.has_served = time.time(), True, record["has_served"]
-        host.signal_group(self.pid, signal.SIGCONT)  # the earlier daemon may have died while it held it still
+        self.signal(signal.SIGCONT)  # the earlier daemon may have died while it held it still
         self._task = asyncio.create_task(
             self._live(lambda: self.machine.adopt(time.monotonic(), has_served=self.has_served)),
             name=f"replica {self.id}",
@@ -121,6 +124,10 @@ class Replica:
         """End it and wait until every process of it is gone. Idempotent."""
         self._inbox.put_nowait(lambda: self.machine.stop(time.monotonic()))
         await self._gone.wait()
+
+    def signal(self, number: int) -> None:
+        """To all its processes."""
+        self._process.signal(self.pid or 0, number)
 
     async def let_go(self) -> None:
         """Stop supervising; the process goes on."""
@@ -198,9 +205,9 @@ class Replica:
                 case "spawn":
                     await self._spawn()
                 case "term":
-                    host.signal_group(self.pid or 0, signal.SIGTERM)
+                    self._process.ask_to_stop(self.pid or 0, self.workload)
                 case "kill":
-                    host.signal_group(self.pid or 0, signal.SIGKILL)
+                    self.signal(signal.SIGKILL)
                 case "publish":
                     self._settled.set()
                     self.has_served = True
@@ -217,7 +224,9 @@ class Replica:
         try:
             self.port = _free_port(self.port, around=self._around, key=self.workload.key)
             await self.record()
-            self.pid = self._start_process()
+            self.pid = self._process.start(
+                self.workload, port=self.port, log=self.log_file, room=self._around.room(self.workload.key)
+            )
         except OSError as error:
             reason = str(error)
             self._inbox.put_nowait(lambda: self.machine.exited(time.monotonic(), code=126, why=reason))
@@ -226,40 +235,16 @@ class Replica:
         await self.record()
         self._watch_process()
 
-    def _start_process(self) -> int:
-        workload = self.workload
-        self._group = limits.Group.create(self._around.node, self.id, limits=workload.limits)
-        enter = self._group.shell if self._group else ""
-        script = f"{enter}{limits.prefix(workload.limits, has_cgroup=self._group is not None)}{shells.command(workload.command)}"
-        self.log_file.parent.mkdir(parents=True, exist_ok=True)
-        start = partial(
-            host.spawn,
-            ["/bin/sh", "-c", script],
-            log=self.log_file,
-            environment=self._environment(),
-            directory=workload.directory,
-        )
-        room = self._around.room(workload.key)
-        return room.start(start) if room else start()
-
-    def _environment(self) -> dict[str, str]:
-        return {
-            **self.workload.environment,
-            **({host.ZONE: self.zone} if self.zone else {}),
-            "PORT": str(self.port),
-            host.NODE: self._around.node,
-            host.TOKEN: self.id,
-        }
-
     def _watch_process(self) -> None:
         for task in list(self._helpers):
             task.cancel()
         asker = Asker(
             self.workload,
             port=self.port or 0,
-            environment=self._environment(),
+            environment=self._process.environment(self.workload, self.port),
             room=self._around.room(self.workload.key),
             is_starting=lambda: self.machine.state == "starting",
+            bundle=self._process.bundle,
         )
         works = [self._watch_exit()]
         if not self.machine.terms.is_job:
@@ -277,13 +262,13 @@ class Replica:
         if self.machine.is_stopping:
             await host.group_ended(pid)  # a shell may go before what it runs; that has until the deadline
         why = host.shortage(self.workload.directory) if code else ""
-        if self._group and self._group.ran_out_of_memory():
+        if self._process.ran_out_of_memory:
             why = say("out of memory: it took more than its limit")
-        await threads.run(host.kill_all, self.id, pid=pid)
+        await threads.run(self._process.end, pid)
 
         def ended() -> list[Order]:
             self.pid = None
-            return self.machine.exited(time.monotonic(), code=code, why=why)
+            return self.machine.exited(time.monotonic(), code=self._process.code(code), why=why)
 
         self._inbox.put_nowait(ended)
         await self._on_change(self, "exit")
@@ -304,12 +289,11 @@ class Replica:
         for task in list(self._helpers):
             if task is not asyncio.current_task():
                 task.cancel()
-        await threads.run(host.kill_all, self.id, pid=self.pid)
+        await threads.run(self._process.end, self.pid)
         if self.pid is not None:
             host.reap(self.pid)
             self.pid = None
-        if self._group is not None:
-            await threads.run(self._group.remove)
+        await threads.run(self._process.unbind)
         self._around.taken.discard(self.port or 0)
         await self._around.ledger.remove(self.id)
         await self._on_change(self, "gone")

@@ -38,9 +38,9 @@ class Room:
     namespace: Path
     files: Mapping[str, Path]
 
-    def start(self, call: Callable[[], T]) -> T:
+    def start(self, call: Callable[[], T], *, is_runtime: bool = False) -> T:
         """What `call` answers, which starts a process in here. Raises OSError."""
-        return namespaces.confined(self.namespace, call, files=self.files)
+        return namespaces.confined(self.namespace, call, files=self.files, is_runtime=is_runtime)
 
     def inside(self, call: Callable[[], T]) -> T:
         """What `call` answers from in here. Raises OSError."""

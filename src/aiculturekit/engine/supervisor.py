@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from aiculturekit import namespaces, threads
-from aiculturekit.engine import host, logs
+from aiculturekit.engine import containers, host, logs
 from aiculturekit.engine.groups import Group, Progress, Publish
 from aiculturekit.engine.replicas import Ledger, Surroundings
 from aiculturekit.engine.rooms import Rooms
@@ -48,17 +48,20 @@ class Engine:
         """Adopt what the ledger names and still runs, forget what does not, and kill strays: processes with our mark that no
         record knows."""
         leading = [(pid, e) for pid, e in await threads.run(self._marked) if _leads(pid)]
-        running = {e.get(host.TOKEN, ""): pid for pid, e in leading}
+        running = {(e.get(host.TOKEN, ""), pid) for pid, e in leading}
         zones = {pid: e.get(host.ZONE, "") for pid, e in leading}
         for record in await self._around.ledger.all():
             pid = record["pid"]
-            is_running = pid is not None and running.get(record["id"]) == pid
+            is_running = (record["id"], pid) in running
             if is_running and host.is_running(pid, since=record["created"]) and self._is_at_home(record):
                 self._adopt(record, zone=zones[pid])
             else:
                 await threads.run(host.kill_all, record["id"], pid=None)
                 await self._around.ledger.remove(record["id"])
         await self._kill_strays()
+        await threads.run(
+            containers.clear, self._around.home, keep={r.id for g in self._groups.values() for r in g.replicas}
+        )
         for group in self._groups.values():
             await group.publish()
         self._housekeeper = asyncio.create_task(self._keep_house(), name="engine housekeeping")
@@ -107,12 +110,12 @@ class Engine:
         ]
         for replica in held:
             replica.is_frozen = True
-            host.signal_group(replica.pid or 0, signal.SIGSTOP)
+            replica.signal(signal.SIGSTOP)
         try:
             yield
         finally:
             for replica in held:
-                host.signal_group(replica.pid or 0, signal.SIGCONT)
+                replica.signal(signal.SIGCONT)
                 replica.is_frozen = False
 
     async def stop_all(self) -> None:

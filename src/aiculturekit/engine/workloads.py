@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -45,13 +46,37 @@ class Limits:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Mount:
+    """A folder of this machine that a container sees, under the same path."""
+
+    place: Path
+    is_read_only: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Container:
+    """What an image runs as: `root` is its unpacked file system, which is not written to; `directory` a path in it; `stop` the signal
+    that asks it to end."""
+
+    root: Path
+    arguments: tuple[str, ...]
+    directory: str = "/"
+    user: int = 65532
+    group: int = 65532
+    groups: tuple[int, ...] = ()
+    mounts: tuple[Mount, ...] = ()
+    stop: int = signal.SIGTERM
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Workload:
     """One version of one workload, ready to run. `environment` is complete but for PORT, which each replica gets of its own.
 
     Its replicas are spread over `zones`, the nearest first; each learns its own in AIC_ZONE.
     `revision` is a digest of everything that must restart the processes when it changes; `replicas` and `autoscale` are not
     part of it. `startup` is the seconds a replica may take until its first good probe; `grace` the seconds between SIGTERM
-    and SIGKILL. A resource has its data to itself: the process before has ended when the next one starts.
+    and SIGKILL. A resource has its data to itself: the process before has ended when the next one starts. With a `container` that is what
+    runs, and `command` says it for people.
     """
 
     key: Key
@@ -69,6 +94,7 @@ class Workload:
     schedule: str | None = None
     release: int = 0
     zones: tuple[str, ...] = ()
+    container: Container | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -132,7 +158,11 @@ class Event:
 
 def as_record(workload: Workload) -> dict[str, Any]:
     """Plain JSON, from which `from_record` makes the same workload again."""
-    return dataclasses.asdict(workload) | {"directory": str(workload.directory)}
+    record = dataclasses.asdict(workload) | {"directory": str(workload.directory)}
+    if workload.container is not None:
+        mounts = [{"place": str(one.place), "is_read_only": one.is_read_only} for one in workload.container.mounts]
+        record["container"] |= {"root": str(workload.container.root), "mounts": mounts}
+    return record
 
 
 def from_record(record: Mapping[str, Any]) -> Workload:
@@ -146,5 +176,14 @@ def from_record(record: Mapping[str, Any]) -> Workload:
             "liveness": Probe(**liveness) if liveness else None,
             "limits": Limits(**record["limits"]),
             "zones": tuple(record.get("zones", ())),
+            "container": _container(record.get("container")),
         }
     )
+
+
+def _container(record: Mapping[str, Any] | None) -> Container | None:
+    if record is None:
+        return None
+    mounts = tuple(Mount(Path(one["place"]), one["is_read_only"]) for one in record["mounts"])
+    words = {name: tuple(record[name]) for name in ("arguments", "groups")}
+    return Container(**{**record, **words, "root": Path(record["root"]), "mounts": mounts})

@@ -58,7 +58,7 @@ async def find(
     known = await threads.run(store.note, "bases", name)
     if known and not reference.is_layout and not is_fresh and (found := _whole(known, store)):
         return found
-    manifest = await _fetched(reference, platform, store, mirrors, progress)
+    manifest = await fetched(reference, platform, store, mirrors, progress)
     if known and known["digest"] == manifest.digest and (found := _whole(known, store)):
         return found
     found = await threads.run(_opened, str(reference), manifest, platform, store)
@@ -78,7 +78,7 @@ def _whole(note: dict[str, Any], store: Store) -> Base | None:
     return Base(note["reference"], note["digest"], note["config"], layers, facts.facts(note["facts"]))
 
 
-async def _fetched(
+async def fetched(
     reference: Reference, platform: str, store: Store, mirrors: str | None, progress: Progress
 ) -> Descriptor:
     if reference.is_layout:

@@ -104,10 +104,11 @@ def _workloads(name: str, service: Service, sources: Mapping[str, str]) -> Itera
 
 
 def _workload(service: Service, version: Version, sources: Mapping[str, str]) -> dict[str, Any]:
+    image = version.image or service.image
     return {
         "run": version.run or service.run,
         "directory": str(version.directory),
-        "source": sources.get(str(version.directory), ""),
+        "source": "" if image else sources.get(str(version.directory), ""),
         "env": dict(version.env),
         "needs": _needs(service.needs),
         "readiness": _probe(service.health),
@@ -122,7 +123,7 @@ def _workload(service: Service, version: Version, sources: Mapping[str, str]) ->
             "cpu": service.scale.cpu,
         },
         **({"zones": list(service.traffic.zones)} if service.traffic.zones else {}),
-        **({"image": image} if (image := version.image or service.image) else {}),
+        **({"image": image} if image else {}),
     }
 
 
@@ -158,14 +159,17 @@ def _gift(resource: Resource) -> str:
 def _migration(name: str, service: Service, sources: Mapping[str, str]) -> Document:
     """What a service does to its data before it runs: with the service's own needs, but as an administrator of its resources."""
     needs = [need | {"verb": "admin"} if need["kind"] == "resources" else need for need in _needs(service.needs)]
+    first = next(iter(service.versions.values()), None)
+    image = (first.image if first else None) or service.image
     body = {
         "run": service.migrate.model_dump(mode="json") if service.migrate else None,
         "seed": service.seed.model_dump(mode="json") if service.seed else None,
         "directory": str(service.directory),
-        "source": sources.get(str(service.directory), ""),
+        "source": image or sources.get(str(service.directory), ""),
         "env": dict(service.env),
         "needs": needs,
         "limits": {"cpu": service.resources.cpu, "memory": service.resources.memory},
+        **({"image": image} if image else {}),
     }
     return Document("migration", name, body)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from aiculturekit.engine import containers
 from aiculturekit.errors import Mistake, Problem
 from aiculturekit.language import say
 from aiculturekit.locator import Locator
@@ -16,11 +17,12 @@ from aiculturekit.targets.local import launches
 _SECTIONS = ("functions", "topics", "config")
 
 
-def problems(application: Application) -> list[Problem]:
+def problems(application: Application, *, is_isolated: bool) -> list[Problem]:
     found = [
         *_sections(application),
         *_resources(application),
         *_services(application),
+        *_images(application, is_isolated=is_isolated),
         *_foreign(application),
         *_secrets(application),
     ]
@@ -60,15 +62,37 @@ def _resources(application: Application) -> Iterator[tuple[str, str, str]]:
 
 def _services(application: Application) -> Iterator[tuple[str, str, str]]:
     for name, service in application.services.items():
-        for key in ("image", "build"):
-            if getattr(service, key):
-                yield (
-                    f"services.{name}.{key}",
-                    say("the target local: cannot do {key} yet", key=f"`{key}:`"),
-                    say("use `run:` with a command"),
-                )
+        if service.build:
+            yield (
+                f"services.{name}.build",
+                say("the target local: cannot do {key} yet", key="`build:`"),
+                say("build it yourself and name it with `image:`, or use `run:` with a command"),
+            )
         if service.prepares:
             yield from _migration(name, service)
+
+
+def _images(application: Application, *, is_isolated: bool) -> Iterator[tuple[str, str, str]]:
+    obstacle = containers.obstacle()
+    for path in _named(application):
+        if not is_isolated:
+            yield (
+                path,
+                say("an image runs in a network of its own only, and there is none here"),
+                say("run the daemon as root on Linux, without AIC_ISOLATION=off; or use `run:` with a command"),
+            )
+        elif obstacle:
+            yield path, obstacle, say("install it: apt-get install crun, dnf install crun, apk add crun")
+
+
+def _named(application: Application) -> Iterator[str]:
+    """Where the file names an image that is to run."""
+    for name, service in application.services.items():
+        if service.image:
+            yield f"services.{name}.image"
+        yield from (
+            f"services.{name}.versions.{v}.image" for v, d in service.versions.items() if d.image and not service.image
+        )
 
 
 def _migration(name: str, service: Service) -> Iterator[tuple[str, str, str]]:

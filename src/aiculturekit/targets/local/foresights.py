@@ -39,6 +39,6 @@ def _directories(steps: Sequence[Step]) -> dict[str, str]:
     """Directory of code -> the first document that runs it."""
     found: dict[str, str] = {}
     for step in steps:
-        if step.action != "delete" and step.document.kind in nodes.RUNNING:
+        if step.action != "delete" and step.document.kind in nodes.RUNNING and "image" not in step.document.body:
             found.setdefault(step.document.body["directory"], step.document.name)
     return found

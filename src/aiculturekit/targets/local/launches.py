@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from aiculturekit.engine.environments import Environment
-from aiculturekit.engine.workloads import Key, Limits, Probe, Workload
+from aiculturekit.engine.workloads import Container, Key, Limits, Probe, Workload
 from aiculturekit.errors import Mistake
 from aiculturekit.language import say
 from aiculturekit.mesh.nodes import Tracing
@@ -27,13 +28,19 @@ PASSED_ON = frozenset(
 
 
 def workload(
-    app: str, document: Document, *, environment: Environment, variables: Mapping[str, str], release: int
+    app: str,
+    document: Document,
+    *,
+    environment: Environment,
+    variables: Mapping[str, str],
+    release: int,
+    container: Container | None = None,
 ) -> Workload:
     """`variables` is the complete environment; PORT is added by the engine for each replica."""
     body = document.body
     return Workload(
         key=key(app, document),
-        command=body["run"],
+        command=shlex.join(container.arguments) if container else body["run"],
         directory=Path(body["directory"]),
         revision=_revision(body, variables, environment),
         environment=variables,
@@ -47,6 +54,7 @@ def workload(
         schedule=body.get("schedule"),
         release=release,
         zones=tuple(body.get("zones", ())),
+        container=container,
     )
 
 

@@ -9,10 +9,11 @@ from pathlib import Path
 from aiculturekit import threads
 from aiculturekit.deploy.targets import Progress
 from aiculturekit.engine import environments
+from aiculturekit.engine.environments import Environment
 from aiculturekit.engine.rooms import Rooms
 from aiculturekit.engine.schedules import Scheduler
 from aiculturekit.engine.supervisor import Engine
-from aiculturekit.engine.workloads import Key, Status, Workload
+from aiculturekit.engine.workloads import Container, Key, Status, Workload
 from aiculturekit.errors import HostTrouble, Problem
 from aiculturekit.language import say
 from aiculturekit.locator import Locator
@@ -23,7 +24,7 @@ from aiculturekit.plan.steps import Step
 from aiculturekit.resources import outside
 from aiculturekit.spec.models import Application
 from aiculturekit.targets import nodes
-from aiculturekit.targets.local import checks, data, gifts, launches, ledgers
+from aiculturekit.targets.local import checks, containers, data, gifts, launches, ledgers
 from aiculturekit.targets.local.foresights import Foresights
 from aiculturekit.targets.local.migrations import Migrations
 from aiculturekit.targets.local.ports import Ports
@@ -55,6 +56,7 @@ class Local:
         self._home, self._engine, self._stores = home, engine, stores
         self.foresee = Foresights(cache=home / "environments").foresee
         self._migrations = Migrations(home=home, engine=engine)
+        self._is_isolated = rooms is not None
         self._ports, self._scheduler, self._inherited, self._tracing = ports, scheduler, inherited, tracing
         self._documents: dict[str, dict[tuple[str, str], Document]] = {}
         self._wiring = Wiring(
@@ -76,6 +78,8 @@ class Local:
     async def open(self, documents: Mapping[str, list[Document]]) -> None:
         """Take up what is recorded as in force: the mesh at once, the schedules; processes were adopted by the engine."""
         await self._stores.open()
+        running = [status.workload.container for status in self._engine.statuses()]
+        await threads.run(containers.prune, self._home, keep={one.root for one in running if one})
         self._documents |= {app: {document.key: document for document in listed} for app, listed in documents.items()}
         for app, listed in documents.items():
             for document in listed:
@@ -85,7 +89,7 @@ class Local:
         self._misled = _callers(self._documents, names=self._ports.moved)
 
     def check(self, application: Application) -> list[Problem]:
-        return checks.problems(application)
+        return checks.problems(application, is_isolated=self._is_isolated)
 
     async def observe(self, app: str) -> list[Document]:
         """One whose processes were told ports that others have now is not as its document says."""
@@ -229,25 +233,43 @@ class Local:
         def tell(message: str) -> None:
             progress(document.name, message)
 
-        environment = await environments.prepare(
-            Path(document.body["directory"]), cache=self._home / "environments", progress=tell
+        environment, container = await _prepared(
+            app, document, documents=self._documents[app], home=self._home, tell=tell
         )
         variables = launches.variables(
             app,
             document,
             environment=environment,
-            inherited=self._inherited,
+            inherited=containers.inherited(environment) if container else self._inherited,
             outputs=self.urls(app, document) | launches.exporter(self._tracing),
             references=gifts.references(
                 app, document, stores=self._stores, documents=self._documents[app], ports=self._ports.held
             ),
         )
-        launch = launches.workload(app, document, environment=environment, variables=variables, release=release)
+        launch = launches.workload(
+            app, document, environment=environment, variables=variables, release=release, container=container
+        )
         await self._engine.apply(_as_many(launch, document, self._engine.status(launch.key)), progress=tell)
 
     async def refresh(self) -> None:
         """Bring the mesh in line with the documents and the realm."""
         await self._wiring.refresh()
+
+
+async def _prepared(
+    app: str,
+    document: Document,
+    *,
+    documents: Mapping[tuple[str, str], Document],
+    home: Path,
+    tell: Callable[[str], None],
+) -> tuple[Environment, Container | None]:
+    """What its code needs to run, or the image that it is."""
+    if "image" in document.body:
+        mounts = containers.mounts(app, document, documents=documents, home=home)
+        return await containers.prepare(document, home=home, mounts=mounts, tell=tell)
+    directory = Path(document.body["directory"])
+    return await environments.prepare(directory, cache=home / "environments", progress=tell), None
 
 
 def _keep(documents: dict[str, dict[tuple[str, str], Document]], app: str, step: Step) -> None:

@@ -1,0 +1,96 @@
+"""A document that names an image -> the container that the engine runs, with the folders that its needs give it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+
+from aiculturekit import shells, threads
+from aiculturekit.engine.environments import Environment
+from aiculturekit.engine.workloads import Container, Mount
+from aiculturekit.errors import Mistake
+from aiculturekit.images import roots, runnables
+from aiculturekit.images.blobs import Store
+from aiculturekit.images.runnables import Runnable
+from aiculturekit.images.users import User
+from aiculturekit.language import say
+from aiculturekit.plan.documents import Document
+from aiculturekit.targets.local import data
+
+
+async def prepare(
+    document: Document, *, home: Path, mounts: Sequence[Mount], tell: Callable[[str], None]
+) -> tuple[Environment, Container]:
+    """Raises what finding, fetching and unpacking an image raises, each with what to do next."""
+    places = [str(one.place) for one in mounts]
+    found = await runnables.prepare(_reference(document), folder=_store(home), places=places, progress=tell)
+    for one in mounts:
+        if not one.is_read_only:
+            await threads.run(_give, one.place, found.user)
+    return Environment(found.variables, digest=found.digest), _container(document, found, mounts)
+
+
+def inherited(environment: Environment) -> dict[str, str]:
+    """Nothing of this machine's: what is not said is the image's own."""
+    return {"PATH": environment.variables["PATH"]}
+
+
+def mounts(
+    app: str, document: Document, *, documents: Mapping[tuple[str, str], Document], home: Path
+) -> tuple[Mount, ...]:
+    """The folders of the files that it needs, under the paths that their URLs have."""
+    needed = [
+        (need, documents.get(("resource", need["name"])))
+        for need in document.body["needs"]
+        if need["kind"] == "resources"
+    ]
+    return tuple(
+        Mount(home / "data" / app / resource.name, is_read_only=need["verb"] == "read")
+        for need, resource in needed
+        if resource is not None and resource.body["type"] in data.TYPES
+    )
+
+
+def prune(home: Path, *, keep: Collection[Path]) -> None:
+    """Unpacked images that nothing runs are removed; what they were unpacked from stays. Blocks."""
+    roots.prune(Store(_store(home)), keep=keep)
+
+
+def _store(home: Path) -> Path:
+    return home / "images"
+
+
+def _reference(document: Document) -> str:
+    """A layout's directory is relative to the workload's."""
+    text: str = document.body["image"]
+    if not text.startswith("oci:"):
+        return text
+    return f"oci:{Path(document.body['directory']) / text.removeprefix('oci:')}"
+
+
+def _container(document: Document, found: Runnable, mounts: Sequence[Mount]) -> Container:
+    said = document.body.get("run")
+    arguments = ("/bin/sh", "-c", shells.command(said)) if said else found.arguments
+    if not arguments:
+        raise Mistake(
+            say("{image} does not say what it runs", image=document.body["image"]),
+            hint=say("build it with a command: CMD in a Dockerfile, or `aic build`"),
+        )
+    return Container(
+        root=found.root,
+        arguments=arguments,
+        directory=found.directory,
+        user=found.user.uid,
+        group=found.user.gid,
+        groups=found.user.groups,
+        mounts=tuple(mounts),
+        stop=found.stop,
+    )
+
+
+def _give(folder: Path, user: User) -> None:
+    """Who runs in the container may write what its needs give it; root, as whom the platform's own processes run, may anyway."""
+    real = folder.resolve()
+    for place in (real, *real.rglob("*")):
+        os.chown(place, user.uid, user.gid, follow_symlinks=False)
