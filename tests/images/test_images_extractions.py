@@ -142,6 +142,14 @@ def test_devices_are_refused_and_those_of_dev_left_out(tmp_path: Path, kind: byt
         extract(tmp_path, entry("etc/disk", b"", kind))
 
 
+def test_folders_have_a_greatest_depth(tmp_path: Path) -> None:
+    """What is deeper than a program's stack could never be removed again."""
+    extract(tmp_path, entry("/".join("a" * 200)))
+    for bad in (entry("/".join("a" * 1000)), entry("/".join("a" * 300), b"", FOLDER)):
+        with pytest.raises(BuildFailed, match="too deep"):
+            extract(tmp_path, bad)
+
+
 def test_nobody_becomes_somebody_else(tmp_path: Path) -> None:
     root = extract(tmp_path, entry("su"), mode=0o6755)
     assert (root / "su").stat().st_mode & 0o7777 == 0o755

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import platform
 import shlex
 import shutil
 import subprocess
@@ -38,6 +39,8 @@ def obstacle() -> str | None:
     """Why no container can run here; None when it can."""
     if shutil.which(PROGRAM) is None:
         return say("crun, which runs images, is not installed")
+    if platform.machine() not in syscalls.ARCHITECTURES:
+        return say("images run on x86_64 and aarch64 only, and this machine is {machine}", machine=platform.machine())
     return None
 
 

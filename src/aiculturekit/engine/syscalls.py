@@ -30,7 +30,7 @@ _SOCKETS = (38, 40)
 _PERSONALITIES = (0x0040000, 0x0400000)
 """ADDR_NO_RANDOMIZE and READ_IMPLIES_EXEC (personality(2))."""
 _NOT_PERMITTED, _NOT_KNOWN = 1, 38
-_ARCHITECTURES = {"x86_64": "SCMP_ARCH_X86_64", "aarch64": "SCMP_ARCH_AARCH64"}
+ARCHITECTURES = {"x86_64": "SCMP_ARCH_X86_64", "aarch64": "SCMP_ARCH_AARCH64"}
 
 
 def filtering(machine: str = platform.machine()) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def filtering(machine: str = platform.machine()) -> dict[str, Any]:
         *(_rule(["socket"], [{"index": 0, "value": family, "op": "SCMP_CMP_EQ"}]) for family in _SOCKETS),
         *(_rule(["personality"], [_has(0, bit)]) for bit in _PERSONALITIES),
     ]
-    return {"defaultAction": "SCMP_ACT_ALLOW", "architectures": [_ARCHITECTURES[machine]], "syscalls": rules}
+    return {"defaultAction": "SCMP_ACT_ALLOW", "architectures": [ARCHITECTURES[machine]], "syscalls": rules}
 
 
 def _has(index: int, bit: int) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from aiculturekit.errors import BuildFailed
 from aiculturekit.language import say
 
 _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
-_MOST_LINKS = 255
+_MOST_LINKS, _DEEPEST = 255, 255
 _DEVICES_FROM = PurePosixPath("dev")
 _CHUNK = 1 << 20
 
@@ -103,6 +103,7 @@ class Extraction:
     def _make_folder(self, place: Path, member: tarfile.TarInfo) -> None:
         """A folder that is there is kept, with other rights; a link to one counts for what it is, and gives way."""
         if place.is_symlink() or not place.is_dir():
+            self._check_depth(place, PurePosixPath(member.name))
             _clear(place)
             place.mkdir()
         _own(place, member)
@@ -127,11 +128,17 @@ class Extraction:
                 rest += reversed(target.parts)
                 continue
             if not place.is_dir():
+                self._check_depth(place, name)
                 _clear(place)
                 place.mkdir()
                 self._own.add(place)
             at = place
         return at
+
+    def _check_depth(self, place: Path, name: PurePosixPath) -> None:
+        """What removes a folder goes down into it, and has a bottom of its own."""
+        if len(place.parts) - len(self._root.parts) > _DEEPEST:
+            raise BuildFailed(say("a layer's folders are too deep: {name}", name=_shown(str(name))))
 
     def _remove(self, folder: Path, name: str) -> None:
         """What the layers below have; what this one brought stays, whatever the order."""

@@ -69,7 +69,12 @@ def _layers(document: Mapping[str, Any], config: Mapping[str, Any]) -> list[tupl
             say("a layer is packed in a way that can't be read here: {kind}", kind=wrong[0]),
             hint=say("take a tag or a registry that serves it with gzip"),
         )
-    return list(zip(layers, config["rootfs"]["diff_ids"], strict=True))
+    contents = (config.get("rootfs") or {}).get("diff_ids") or []
+    if len(contents) != len(layers):
+        raise BuildFailed(
+            say("its configuration knows {known} layers, and it has {found}", known=len(contents), found=len(layers))
+        )
+    return list(zip(layers, contents, strict=True))
 
 
 def _prepare(root: Path, places: Collection[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
@@ -90,7 +91,10 @@ def _container(document: Document, found: Runnable, mounts: Sequence[Mount]) -> 
 
 
 def _give(folder: Path, user: User) -> None:
-    """Who runs in the container may write what its needs give it; root, as whom the platform's own processes run, may anyway."""
-    real = folder.resolve()
-    for place in (real, *real.rglob("*")):
-        os.chown(place, user.uid, user.gid, follow_symlinks=False)
+    """Who runs in the container may write what its needs give it; root, as whom the platform's own processes run, may anyway. By open
+    folders and not by paths: an earlier container still writes there, and a folder that it makes a link of would lead out of it."""
+    for _, folders, files, opened in os.fwalk(folder.resolve(), follow_symlinks=False):
+        os.chown(opened, user.uid, user.gid)
+        for name in (*folders, *files):
+            with contextlib.suppress(FileNotFoundError):  # it may also remove
+                os.chown(name, user.uid, user.gid, dir_fd=opened, follow_symlinks=False)
