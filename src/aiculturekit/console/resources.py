@@ -14,6 +14,8 @@ from aiculturekit.language import say
 Json = dict[str, Any]
 Page = Callable[[Request], Awaitable[tuple[str, Json]]]
 HIT_RATIO_LOW = 0.9
+_WARM = 600.0
+"""Seconds after which a server's memory holds what it is asked for."""
 
 
 class Resources(Protocol):
@@ -84,12 +86,19 @@ def of_one(view: Mapping[str, Any]) -> Answer:
         return Answer("info" if view["state"] == "down" else "bad", name, hint)
     if view["trouble"]:
         return Answer("bad", name, view["trouble"])
-    if view["type"] in ("postgres", "mysql") and view["hit_ratio"] is not None and view["hit_ratio"] < HIT_RATIO_LOW:
+    if _reads_from_disk(view):
         detail = say("Only {share} of what is asked for is in memory.", share=f"{view['hit_ratio']:.0%}")
         return Answer("warn", name, detail)
     if view["state"] == "external":
         return Answer("ok", name, say("It stands elsewhere; only its address is known here."))
     return Answer("ok", name, say("It is well."))
+
+
+def _reads_from_disk(view: Mapping[str, Any]) -> bool:
+    """A server that has just come up reads everything for the first time: that says nothing yet."""
+    if view["type"] not in ("postgres", "mysql") or view["hit_ratio"] is None:
+        return False
+    return bool(view["hit_ratio"] < HIT_RATIO_LOW and (view["uptime"] or 0) > _WARM)
 
 
 def sections() -> list[Section]:
