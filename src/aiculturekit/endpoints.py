@@ -25,12 +25,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from aiculturekit.errors import UsageError
-from aiculturekit.language import say
+from aiculturekit.language import detect, say, use
 
 Before = Callable[[Request], Awaitable[None]]
 Handler = TypeVar("Handler", bound=Callable[..., Awaitable[Any]])
 Place = Literal["request", "path", "query", "body", "state"]
 JSON = "application/json"
+LANGUAGE_COOKIE = "aic_lang"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -125,6 +126,12 @@ class Endpoints:
             return handler
 
         return add
+
+
+def speak_to(request: Request) -> None:
+    """Answer in the language that was chosen in the console, else in the one that the caller asks for."""
+    chosen = request.cookies.get(LANGUAGE_COOKIE)
+    use(chosen or detect({"LANG": request.headers.get("accept-language", "")}))
 
 
 def _parameter(given: inspect.Parameter, path: str) -> Parameter:

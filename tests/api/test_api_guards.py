@@ -140,6 +140,10 @@ async def test_what_is_malformed_or_nowhere_is_said(door: Door) -> None:
 async def test_errors_speak_the_callers_language(door: Door) -> None:
     answer = await door.ask("GET", "/api/v1/thing", headers={"accept-language": "zh-CN,zh;q=0.9"})
     assert "令牌" in answer.json()["error"]["message"]
+    nowhere = await door.ask("GET", "/nowhere", headers={"accept-language": "en", "cookie": "aic_lang=zh"})
+    assert nowhere.json()["error"]["message"] == "/nowhere 处没有内容", (
+        "what was chosen counts, also where nothing answers"
+    )
 
 
 async def test_ready_means_that_envoy_runs(door: Door) -> None:

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, PlainTextResponse
 from aiculturekit import errors
 from aiculturekit.api import descriptions, metrics
 from aiculturekit.api.guards import Unauthorized, only_from_here
-from aiculturekit.endpoints import Endpoint, Endpoints
+from aiculturekit.endpoints import Endpoint, Endpoints, speak_to
 from aiculturekit.language import say
 
 Page = Callable[[Request, int, str, str], Any]
@@ -94,13 +94,16 @@ def _translations(page: Page) -> dict[Any, Callable[[Request, Any], Awaitable[An
         return answer(request, next((code for kind, code in _STATUS if isinstance(error, kind)), 500), error)
 
     async def missing(request: Request, _error: Exception) -> Any:
+        speak_to(request)
         return answer(request, 404, errors.NotFound(say("there is nothing at {path}", path=request.url.path)))
 
     async def unsuited(request: Request, _error: Exception) -> Any:
+        speak_to(request)
         message = say("{path} does not take {method}", path=request.url.path, method=request.method)
         return answer(request, 405, errors.UsageError(message))
 
     async def bug(request: Request, error: Exception) -> Any:
+        speak_to(request)
         message = say("internal error: {error}", error=type(error).__name__)
         return answer(
             request, 500, errors.Failed(message, hint=say("the daemon's log has the details: `aic doctor` names it"))

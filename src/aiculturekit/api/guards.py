@@ -8,8 +8,9 @@ from typing import Protocol
 
 from starlette.requests import Request
 
+from aiculturekit.endpoints import speak_to
 from aiculturekit.errors import Refused
-from aiculturekit.language import detect, say, use
+from aiculturekit.language import say
 
 _SAFE = ("GET", "HEAD", "OPTIONS")
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
@@ -31,7 +32,7 @@ def guard(token: str, browsers: Browsers) -> Callable[[Request], Awaitable[None]
     """A dependency that notes the author in `request.state`, or raises Unauthorized. The token is compared in constant time."""
 
     async def check(request: Request) -> None:
-        speak_for(request)
+        speak_to(request)
         refuse_strangers(request)
         given = request.headers.get("authorization", "")
         if hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
@@ -47,11 +48,6 @@ def guard(token: str, browsers: Browsers) -> Callable[[Request], Awaitable[None]
         request.state.author = "console"
 
     return check
-
-
-def speak_for(request: Request) -> None:
-    """Answer in the language that the caller asks for."""
-    use(detect({"LANG": request.headers.get("accept-language", "")}))
 
 
 def refuse_strangers(request: Request) -> None:

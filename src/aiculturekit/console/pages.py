@@ -9,18 +9,16 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from aiculturekit import language
 from aiculturekit.console import answers, layouts
 from aiculturekit.console.placements import Figures, Overviews, PlacementPages
 from aiculturekit.console.rendering import render, static_file
 from aiculturekit.console.resources import Page as PageOf
 from aiculturekit.console.resources import ResourcePages, Resources
 from aiculturekit.console.sessions import COOKIE, LIFE, Sessions
-from aiculturekit.endpoints import Endpoints
+from aiculturekit.endpoints import LANGUAGE_COOKIE, Endpoints, speak_to
 from aiculturekit.errors import NotFound
 from aiculturekit.language import say
 
-LANGUAGE_COOKIE = "aic_lang"
 HEADERS = {
     "content-security-policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
@@ -97,7 +95,7 @@ def _doors(routes: Endpoints, sessions: Sessions) -> None:
 
     @routes.get("/login")
     async def login(request: Request, code: str = "", next: str = "/") -> Response:
-        _speak(request)
+        speak_to(request)
         secret = sessions.redeem(code)
         if secret is None:
             message, hint = say("This link was used already, or is too old."), say("`aic open` makes a new one.")
@@ -151,7 +149,7 @@ class _Pages:
         self, page: Callable[[Request], Awaitable[tuple[str, Json]]]
     ) -> Callable[[Request], Awaitable[Response]]:
         async def serve(request: Request) -> Response:
-            _speak(request)
+            speak_to(request)
             if not self._sessions.is_authentic(request):
                 message, hint = say("The console needs a login link."), say("`aic open` makes one and opens it.")
                 return error_page(request, 401, message, hint)
@@ -253,12 +251,6 @@ class _Pages:
 
 def error_page(request: Request, code: int, message: str, hint: str) -> Response:
     """An error in the console's own look."""
-    _speak(request)
+    speak_to(request)
     values = {"code": code, "message": message, "hint": hint, "back": quote(request.url.path, safe="")}
     return HTMLResponse(render("message.html", **values), status_code=code, headers=HEADERS)
-
-
-def _speak(request: Request) -> None:
-    chosen = request.cookies.get(LANGUAGE_COOKIE)
-    first = request.headers.get("accept-language", "").split(",")[0]
-    language.use(chosen or ("zh" if first.lower().startswith("zh") else "en"))
