@@ -16,7 +16,7 @@ from aiculturekit import state
 from aiculturekit.errors import Busy, NotFound, Unreachable
 from aiculturekit.locator import Locator
 from aiculturekit.registry import STATE
-from aiculturekit.state import changes, deploys, documents, operations, ports, releases, replicas, settings
+from aiculturekit.state import changes, deploys, documents, operations, ports, releases, replicas, settings, terms
 from aiculturekit.state.databases import Database
 from aiculturekit.state.operations import StepRecord
 from aiculturekit.state.schema import operation_steps
@@ -186,6 +186,18 @@ class TestTransactions:
         await database.run(settings.put, "count", value="0")
         await asyncio.gather(*((database, other)[at % 2].run(_count_up) for at in range(20)))
         assert await other.run(settings.get, "count") == "20"
+
+    async def test_a_daemon_of_an_earlier_term_writes_nothing_more(
+        self, database: Database, reopen: Callable[[], Any]
+    ) -> None:
+        first = await database.run(terms.begin)
+        database.require(lambda connection: terms.require(connection, first))
+        await database.run(settings.put, "a", value="1")
+        other = await reopen()
+        assert await other.run(terms.begin) == first + 1
+        with pytest.raises(Busy, match="taken over"):
+            await database.run(settings.put, "a", value="2")
+        assert await other.run(settings.get, "a") == "1"
 
     async def test_a_cancelled_caller_does_not_halve_one(self, database: Database) -> None:
         def slow(connection: Connection) -> None:

@@ -49,6 +49,11 @@ class Database:
         self._translate = translate
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="aic-state")
         self._is_open = True
+        self._condition: Callable[[Connection], None] | None = None
+
+    def require(self, condition: Callable[[Connection], None]) -> None:
+        """Asked at the beginning of every transaction from now on; where it raises, nothing of the transaction happens."""
+        self._condition = condition
 
     async def run(self, function: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """`function(connection, …)` as one transaction: committed when it returns, undone when it raises.
@@ -67,6 +72,8 @@ class Database:
                 self._engine.connect().execution_options(**options) as connection,
                 connection.begin(),
             ):
+                if self._condition is not None:
+                    self._condition(connection)
                 return function(connection, *args, **kwargs)
 
         return await threads.run_on(self._thread, transact)

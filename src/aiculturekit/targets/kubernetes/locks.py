@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 LASTS = 15
 """Seconds after which a lock that nobody renews is anybody's."""
 _RENEWED, _ASKED = 4.0, 1.0
+_ANSWERED = 5.0
+"""Seconds for one renewal: an answer that never comes must not take the next attempt's time."""
 _API = "coordination.k8s.io/v1"
 Tell = Callable[[str], None]
 Json = dict[str, Any]
@@ -37,9 +39,14 @@ class Lock:
         self._until = 0.0
         self._renewing = asyncio.Lock()
 
+    @property
+    def is_held(self) -> bool:
+        """Whether it did not run out by this machine's clock. May be asked from any thread."""
+        return time.monotonic() <= self._until
+
     async def require(self) -> None:
         """Where it ran out (the cluster did not answer for so long) it is held on as long as nobody else took it. Raises Busy."""
-        if time.monotonic() > self._until and not await self._renewed():
+        if not self.is_held and not await self._renewed():
             raise Busy(
                 say("the cluster did not answer for so long that the lock of {app} ran out", app=self._app),
                 hint=say("run the command again: it carries on from what is there"),
@@ -87,11 +94,14 @@ class Lock:
         while True:
             await asyncio.sleep(_RENEWED)
             try:
-                if not await self._renewed():
-                    self._until = 0.0
-                    return
-            except AicError as error:
-                log.warning("the lock of %s could not be renewed: %s", self._app, error.message)
+                async with asyncio.timeout(_ANSWERED):
+                    is_ours = await self._renewed()
+            except (AicError, TimeoutError) as error:
+                log.warning("the lock of %s could not be renewed: %s", self._app, str(error) or type(error).__name__)
+                continue
+            if not is_ours:
+                self._until = 0.0
+                return
 
     async def _renewed(self) -> bool:
         """Whether it is still ours."""
