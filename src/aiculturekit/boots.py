@@ -4,15 +4,20 @@ start. It has one again as soon as it serves."""
 from __future__ import annotations
 
 import gc
+import os
 import sys
 
 from aiculturekit import bytecodes
 
 
 def main() -> int:
-    """Run the daemon of $AIC_HOME; its exit code."""
+    """Run the daemon of $AIC_HOME, or one of a cluster's; its exit code."""
     gc.disable()
     bytecodes.keep()
+    if os.environ.get("AIC_LEASE"):
+        from aiculturekit import leaders  # heavy: everything
+
+        return leaders.main()
     from aiculturekit import daemon  # heavy: everything
 
     return daemon.main()

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import logging
 import os
+import platform as system
 import secrets
 import shutil
 import sys
@@ -17,6 +18,7 @@ from typing import Any
 from aiculturekit import state, threads
 from aiculturekit.control import masks, trusts
 from aiculturekit.control.applications import Applications
+from aiculturekit.control.arrivals import Arrivals
 from aiculturekit.control.autoscalers import Autoscaler
 from aiculturekit.control.backups import Backups
 from aiculturekit.control.branches import Branches
@@ -59,7 +61,7 @@ from aiculturekit.registry import LOADING
 from aiculturekit.resources import places
 from aiculturekit.settings import GATEWAY_PORT, TRUST_DOMAIN, Settings
 from aiculturekit.spec.models import Application
-from aiculturekit.state import replicas, settings
+from aiculturekit.state import replicas, settings, terms
 from aiculturekit.state.databases import Database
 from aiculturekit.targets import nodes
 from aiculturekit.targets.kubernetes import clients
@@ -90,6 +92,7 @@ class Parts:
     applications: Applications
     deliveries: Deliveries
     placements: Placements
+    arrivals: Arrivals
     clusters: Clusters
     environments: Environments
     promotions: Promotions
@@ -112,6 +115,7 @@ class Parts:
 
     async def close(self) -> None:
         """Let go of everything; processes and Envoy go on serving."""
+        await self.arrivals.close()
         await self.operations.close()
         for task in self.tasks:
             task.cancel()
@@ -139,14 +143,19 @@ class Ledger:
         return await self._database.run(replicas.all)
 
 
-async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) -> Parts:
-    """Build all parts and bring them to life. `platform` answers the daemon's own part of the status view."""
+async def compose(
+    given: Settings, *, platform: Callable[[], dict[str, Any]], require: Callable[[], None] = lambda: None
+) -> Parts:
+    """Build all parts and bring them to life. `platform` answers the daemon's own part of the status view; `require` raises where the
+    daemon must not change anything any more. One that sits in a cluster has nothing on its own machine: no Envoy, no processes."""
     isolated = isolation.decide(given.isolation)
     log.info("%s", isolated.meaning)
     rooms = Rooms(given.home / "run") if isolated.is_on else None
     if rooms is not None:
         await threads.run(rooms.open)
     database = await threads.run(state.open, given.state_url)
+    if given.seat is not None:
+        database.require(partial(terms.require, number=await database.run(terms.begin)))
     node = await database.run(_node_name)
     hub, late, scheduler = Hub(), _Late(), Scheduler()
     trust_domain = await database.run(_trust_domain, given.trust_domain)
@@ -216,8 +225,14 @@ async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) ->
     delivering = RolloutParts(database, target, pipeline, engine, mesh, operations, telling(hub.tell))
     deliveries = Deliveries(home=given.home, applications=applications, parts=delivering)
     placements = Placements(
-        database=database, operations=operations, open_client=_cluster, pin=_pinning(given.home), node=node
+        database=database,
+        operations=operations,
+        open_client=_own_cluster if given.seat else _cluster,
+        pin=_pinning(given.home),
+        holder=node if given.seat else f"{system.node()}/{node}",
+        require=require,
     )
+    arrivals = Arrivals(database=database, placements=placements, operations=operations)
     clusters = Clusters(placements)
     sightings = Sightings(database)
     await sightings.open()
@@ -262,24 +277,28 @@ async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) ->
         operations=operations,
         applications=applications,
     )
-    await mesh.start()
-    await life.begin()
+    if given.seat is None:
+        await mesh.start()
+        await life.begin()
+        await deliveries.begin()
     if rooms is None:
         await threads.run(engine_rooms.clear, given.home / "run")
-    await deliveries.begin()
     await placements.resume()
+    await arrivals.resume()
     autoscaler = Autoscaler(target=target, engine=engine, observations=observations, record=feeds.on_scaling)
-    works = (
-        observations.watch(),
-        _follow_refusals(mesh, feeds),
-        autoscaler.watch(),
-        backups.watch(),
-        backups.carry(),
-        guests.begin(),
-        snapshots.begin(),
-        threads.run(places.sweep),
-    )
-    tasks: list[asyncio.Task[Any]] = [asyncio.create_task(work) for work in works]
+    tasks: list[asyncio.Task[Any]] = []
+    if given.seat is None:
+        works = (
+            observations.watch(),
+            _follow_refusals(mesh, feeds),
+            autoscaler.watch(),
+            backups.watch(),
+            backups.carry(),
+            guests.begin(),
+            snapshots.begin(),
+            threads.run(places.sweep),
+        )
+        tasks += [asyncio.create_task(work) for work in works]
     return Parts(
         settings=given,
         database=database,
@@ -291,6 +310,7 @@ async def compose(given: Settings, *, platform: Callable[[], dict[str, Any]]) ->
         applications=applications,
         deliveries=deliveries,
         placements=placements,
+        arrivals=arrivals,
         clusters=clusters,
         environments=environments,
         promotions=promotions,
@@ -333,6 +353,11 @@ class _Late:
             await self.deploys.ended(operation)
         if self.feeds is not None:
             await self.feeds.on_operation(operation)
+
+
+async def _own_cluster(_: Placement) -> Client:
+    """The one that the daemon sits in, as its own service account: what a context is called elsewhere says nothing there."""
+    return await clients.opened(context="", named="", asked="")
 
 
 async def _cluster(placement: Placement) -> Client:

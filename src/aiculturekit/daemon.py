@@ -18,17 +18,18 @@ import secrets
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import psutil
 import uvicorn
+from starlette.applications import Starlette
 
 from aiculturekit import __version__, threads
 from aiculturekit.api import deploys, environments, placements, resources, trusts
 from aiculturekit.api.application import application
-from aiculturekit.api.guards import guard
+from aiculturekit.api.guards import guard, only_from_here
 from aiculturekit.api.routes import router
 from aiculturekit.compose import Parts, compose
 from aiculturekit.console import pages
@@ -36,6 +37,7 @@ from aiculturekit.console.sessions import Sessions
 from aiculturekit.control import times
 from aiculturekit.control import trusts as shown
 from aiculturekit.control.watchers import Watchers
+from aiculturekit.endpoints import Before, Endpoints
 from aiculturekit.engine import ports as engine_ports
 from aiculturekit.engine import rooms
 from aiculturekit.errors import AicError, HostTrouble
@@ -99,9 +101,32 @@ class Daemon:
         preferred = 0 if self.given.is_isolated else self.given.api_port
         port = await parts.ports.prefer("api", port=preferred, is_free=engine_ports.is_free)
         self.api = f"http://127.0.0.1:{port}"
-        token = _token(self.given.home)
-        self.sessions = await _sessions(parts)
+        self.sessions = await sessions(parts)
         self.watchers = Watchers(applications=parts.applications, target=parts.target)
+        authorize = guard(_token(self.given.home), self.sessions)
+        trust = (
+            trusts.public(parts.mesh.trust),
+            trusts.router(parts.mesh.trust, refresh=parts.target.refresh, authorize=authorize),
+        )
+        front = self.front(parts, self.sessions, authorize=authorize, further=trust)
+        self.server = uvicorn.Server(config(front))
+        with _listening(port) as listener:
+            _announce(self.given.home, self.api, self.started_at)
+            gc.freeze()  # without a collection before: that takes 50 ms and finds a thousand objects
+            gc.enable()
+            await self.server.serve(sockets=[listener])
+        await self.watchers.close()
+
+    def front(
+        self,
+        parts: Parts,
+        sessions: Sessions,
+        *,
+        authorize: Before,
+        further: Sequence[Endpoints] = (),
+        password: str = "",
+    ) -> Starlette:
+        """The API and the console. With a `password` the console asks for it, and Envoy is nobody's here."""
         routes = router(
             applications=parts.applications,
             deliveries=parts.deliveries,
@@ -114,50 +139,49 @@ class Daemon:
             feeds=parts.feeds,
             flows=parts.flows,
             host=self,
-            authorize=guard(token, self.sessions),
+            authorize=authorize,
         )
-        app = application(
+        return application(
             routes,
-            resources.router(parts.resources, parts.guests, authorize=guard(token, self.sessions)),
-            placements.router(parts.placements, parts.clusters, parts.views, authorize=guard(token, self.sessions)),
-            deploys.router(parts.figures, authorize=guard(token, self.sessions)),
-            environments.router(parts.environments, parts.promotions, authorize=guard(token, self.sessions)),
-            trusts.public(parts.mesh.trust),
-            trusts.router(parts.mesh.trust, refresh=parts.target.refresh, authorize=guard(token, self.sessions)),
+            resources.router(parts.resources, parts.guests, authorize=authorize),
+            placements.router(parts.placements, parts.arrivals, parts.clusters, parts.views, authorize=authorize),
+            deploys.router(parts.figures, authorize=authorize),
+            environments.router(parts.environments, parts.promotions, authorize=authorize),
+            *further,
             pages.router(
                 parts.views,
-                sessions=self.sessions,
+                sessions=sessions,
                 refusals=parts.feeds.refusals,
                 flows=parts.flows,
                 delivery=parts.deliveries.shown,
                 resources=parts.resources,
                 overviews=parts.overviews,
                 figures=lambda seconds: parts.figures.all(since=seconds),
-                identities=lambda: shown.identities(parts.mesh.trust),
+                identities=list if password else lambda: shown.identities(parts.mesh.trust),
+                password=password,
             ),
             status=parts.views.status,
             edges=parts.flows.of_all,
             engines=parts.resources.figures,
-            proxy_metrics=parts.mesh.prometheus,
+            proxy_metrics=_nothing if password else parts.mesh.prometheus,
             page=pages.error_page,
+            has_proxy=not password,
+            watched=authorize if password else only_from_here,
         )
-        config = uvicorn.Config(
-            app,
-            http="httptools",
-            ws="none",
-            log_level="warning",
-            access_log=False,
-            lifespan="off",
-            timeout_graceful_shutdown=1,
-            server_header=False,
-        )
-        self.server = uvicorn.Server(config)
-        with _listening(port) as listener:
-            _announce(self.given.home, self.api, self.started_at)
-            gc.freeze()  # without a collection before: that takes 50 ms and finds a thousand objects
-            gc.enable()
-            await self.server.serve(sockets=[listener])
-        await self.watchers.close()
+
+
+def config(front: Any) -> uvicorn.Config:
+    """How a daemon serves it."""
+    return uvicorn.Config(
+        front,
+        http="httptools",
+        ws="none",
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=1,
+        server_header=False,
+    )
 
 
 def main() -> int:
@@ -166,7 +190,7 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     home = Path(os.environ["AIC_HOME"])
     try:
-        with _owned(home):
+        with owned(home):
             uvloop_run(Daemon(Settings.from_environ(home, os.environ)).run())
     except AicError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
@@ -184,7 +208,7 @@ def uvloop_run(coroutine: Any) -> None:
 
 
 @contextlib.contextmanager
-def _owned(home: Path) -> Iterator[None]:
+def owned(home: Path) -> Iterator[None]:
     """One daemon a home: an advisory lock, which ends with the process however it ends."""
     try:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -215,7 +239,7 @@ def _token(home: Path) -> str:
     return file.read_text().strip()
 
 
-async def _sessions(parts: Parts) -> Sessions:
+async def sessions(parts: Parts) -> Sessions:
     """Browser sessions survive a restart of the daemon: their hashes are kept in the state database."""
     kept = await parts.database.run(stored.get, "console.sessions")
     loop = asyncio.get_running_loop()
@@ -224,6 +248,10 @@ async def _sessions(parts: Parts) -> Sessions:
         parts.tasks.append(loop.create_task(parts.database.run(stored.put, "console.sessions", value=text)))
 
     return Sessions(kept=kept, save=save)
+
+
+async def _nothing() -> str:
+    return ""
 
 
 @contextlib.contextmanager

@@ -21,8 +21,28 @@ INGRESS_PORT = 8080
 API_PORT = 7411
 GATEWAY_PORT = 15443
 TRUST_DOMAIN = "aic.local"
+LEASE = "AIC_LEASE"
+"""The variable that makes a daemon one of several."""
 _CERT_LIFE, _ROOT_AHEAD = (10.0, 7 * DAY), (5.0, 30 * DAY)
 """Seconds: the shortest and the longest that can be asked for."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Seat:
+    """Where a daemon sits that is one of several in a cluster: the Lease by which they agree on who acts, the pod, the file with the
+    password, and the host names under which it is called besides its Service's."""
+
+    namespace: str
+    lease: str
+    pod: str
+    password: Path
+    hosts: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every host name under which it answers."""
+        service = f"{self.lease}.{self.namespace}"
+        return (self.lease, service, f"{service}.svc", f"{service}.svc.cluster.local", *self.hosts)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -42,6 +62,8 @@ class Settings:
     tracing: Tracing | None = None
     isolation: isolation.Wish = isolation.USUAL
     stand_ins: Mapping[str, tuple[str, int]] = dataclasses.field(default_factory=dict, hash=False)
+    seat: Seat | None = None
+    """None: the one daemon of its machine, and nobody else's."""
 
     @classmethod
     def from_environ(cls, home: Path, environ: Mapping[str, str]) -> Settings:
@@ -60,7 +82,22 @@ class Settings:
             tracing=tracings.parse(environ.get("AIC_OTLP")),
             isolation=isolation.wish(environ.get(isolation.VARIABLE, isolation.USUAL)),
             stand_ins=launches.stand_ins(environ.get("AIC_STAND_INS", "")),
+            seat=_seat(environ),
         )
+
+
+def _seat(environ: Mapping[str, str]) -> Seat | None:
+    namespace, slash, lease = environ.get(LEASE, "").partition("/")
+    if not namespace:
+        return None
+    pod, password = environ.get("AIC_POD", ""), environ.get("AIC_PASSWORD_FILE", "")
+    if not (slash and lease and pod and password):
+        raise UsageError(
+            say("AIC_LEASE: a daemon of a cluster is told its NAMESPACE/NAME, AIC_POD and AIC_PASSWORD_FILE"),
+            hint=say("`aic install kubernetes` says all of them"),
+        )
+    hosts = tuple(host for host in environ.get("AIC_HOSTS", "").split(",") if host)
+    return Seat(namespace, lease, pod, Path(password), hosts)
 
 
 def _address(text: str) -> Gateway | None:

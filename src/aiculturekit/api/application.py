@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, PlainTextResponse
 from aiculturekit import errors
 from aiculturekit.api import descriptions, metrics
 from aiculturekit.api.guards import Unauthorized, only_from_here
-from aiculturekit.endpoints import Endpoint, Endpoints, speak_to
+from aiculturekit.endpoints import Before, Endpoint, Endpoints, speak_to
 from aiculturekit.language import say
 
 Page = Callable[[Request, int, str, str], Any]
@@ -34,15 +34,19 @@ def application(
     engines: Callable[[], Awaitable[list[dict[str, Any]]]],
     proxy_metrics: Callable[[], Awaitable[str]],
     page: Page,
+    has_proxy: bool = True,
+    watched: Before = only_from_here,
 ) -> Starlette:
-    """`page` shows an error to a browser: (request, status code, message, hint) -> response."""
+    """`page` shows an error to a browser: (request, status code, message, hint) -> response. `has_proxy`: it is ready when Envoy runs, else
+    when its state answers. `watched` stands before the metrics."""
     known = [endpoint for endpoints in listed for endpoint in endpoints]
-    groups = [*listed, _health(status), _metrics(status, edges, engines, proxy_metrics), _description(known)]
+    figures = _metrics(status, edges, engines, proxy_metrics, before=watched)
+    groups = [*listed, _health(status, has_proxy=has_proxy), figures, _description(known)]
     routes = [route for endpoints in groups for route in endpoints.routes()]
     return Starlette(routes=routes, exception_handlers=_translations(page))
 
 
-def _health(status: Callable[[], Awaitable[dict[str, Any]]]) -> Endpoints:
+def _health(status: Callable[[], Awaitable[dict[str, Any]]], *, has_proxy: bool) -> Endpoints:
     routes = Endpoints()
 
     @routes.get("/healthz")
@@ -51,7 +55,7 @@ def _health(status: Callable[[], Awaitable[dict[str, Any]]]) -> Endpoints:
 
     @routes.get("/readyz")
     async def readyz() -> PlainTextResponse:
-        proxied = (await status())["envoy"]["pid"] is not None
+        proxied = (await status())["envoy"]["pid"] is not None or not has_proxy
         return PlainTextResponse("ok\n" if proxied else "envoy is not running\n", status_code=200 if proxied else 503)
 
     return routes
@@ -62,8 +66,10 @@ def _metrics(
     edges: Callable[[], list[dict[str, Any]]],
     engines: Callable[[], Awaitable[list[dict[str, Any]]]],
     proxy_metrics: Callable[[], Awaitable[str]],
+    *,
+    before: Before,
 ) -> Endpoints:
-    routes = Endpoints(before=only_from_here)
+    routes = Endpoints(before=before)
 
     @routes.get("/metrics")
     async def all_metrics() -> PlainTextResponse:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from aiculturekit.api import bodies, streams
+from aiculturekit.control.arrivals import Arrivals, Request
 from aiculturekit.control.clusters import Clusters
 from aiculturekit.control.placements import Caller, Placements
 from aiculturekit.control.plans import described
@@ -30,10 +31,34 @@ class Deploy(BaseModel):
     force_conflicts: bool = Field(False, description="Take over what other managers have of the objects.")
 
 
-def router(placements: Placements, clusters: Clusters, views: Views, *, authorize: Before) -> Endpoints:
+class Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["resource", "server", "access", "migration", "workload", "route", "ingress", "job"]
+    name: str
+    body: dict[str, Any]
+
+
+class Parcel(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    app: str = Field(pattern="^[a-z][a-z0-9-]{0,62}$", description="The application.")
+    environment: str = Field(pattern="^[a-z][a-z0-9-]{0,62}$", description="The environment.")
+    target: str = Field(max_length=4096, description="The cluster, by URL; the daemon's own where it sits in one.")
+    documents: list[Record] = Field(description="All of the application's documents, each workload with its image.")
+    file: str = Field("", description="Where the file is, for the release's record.")
+    text: str = Field("", description="What it says.")
+    reason: str = Field("", max_length=500, description="Why, for the release's record.")
+    force_conflicts: bool = Field(False, description="Take over what other managers have of the objects.")
+
+
+def router(
+    placements: Placements, arrivals: Arrivals, clusters: Clusters, views: Views, *, authorize: Before
+) -> Endpoints:
     routes = Endpoints(prefix="/api/v1/placements", before=authorize)
     _deploying(routes, placements)
-    _changing(routes, placements)
+    _receiving(routes, arrivals)
+    _changing(routes, arrivals)
     _looking(routes, clusters)
     _remembering(routes, placements, views)
     return routes
@@ -58,27 +83,40 @@ def _deploying(routes: Endpoints, placements: Placements) -> None:
         return await placements.known()
 
 
-def _changing(routes: Endpoints, placements: Placements) -> None:
+def _receiving(routes: Endpoints, arrivals: Arrivals) -> None:
+    @routes.post("/documents", status=202, summary="Make documents true that were packed elsewhere")
+    async def receive(body: Parcel, author: Author) -> Json:
+        caller = Caller(author=author, reason=body.reason)
+        request = Request("deploy", f"{body.app}@{body.environment}", body.model_dump(), caller)
+        return (await arrivals.take(request)).as_dict()
+
+    @routes.post("/documents/plan", summary="What that would change, and why")
+    async def foresee(body: Parcel) -> list[Json]:
+        return [step.as_dict() for step in await arrivals.foresee(body.model_dump())]
+
+
+def _changing(routes: Endpoints, arrivals: Arrivals) -> None:
     @routes.delete(
         "/{placement}", status=202, summary="Remove it from its cluster; its data stays, unless volumes=true"
     )
     async def down(placement: str, author: Author, volumes: bool = False, kubeconfig: str = "", file: str = "") -> Json:
         caller = Caller(author=author, kubeconfig=kubeconfig, file=file)
-        return (await placements.down(placement, caller=caller, volumes=volumes)).as_dict()
+        return (await arrivals.take(Request("down", placement, {"volumes": volumes}, caller))).as_dict()
 
     @routes.post("/{placement}/rollback", status=202, summary="Back to an earlier release")
     async def rollback(
         placement: str, body: bodies.Rollback, author: Author, kubeconfig: str = "", file: str = ""
     ) -> Json:
         caller = Caller(author=author, reason=body.reason, kubeconfig=kubeconfig, file=file)
-        return (await placements.rollback(placement, number=body.release, caller=caller)).as_dict()
+        return (await arrivals.take(Request("rollback", placement, {"number": body.release}, caller))).as_dict()
 
     @routes.post("/{placement}/traffic/{service}", status=202, summary="Shift traffic between versions")
     async def shift(
         placement: str, service: str, body: bodies.Traffic, author: Author, kubeconfig: str = "", file: str = ""
     ) -> Json:
         caller = Caller(author=author, kubeconfig=kubeconfig, file=file)
-        return (await placements.shift(placement, service=service, weights=body.weights, caller=caller)).as_dict()
+        arguments = {"service": service, "weights": dict(body.weights)}
+        return (await arrivals.take(Request("traffic", placement, arguments, caller))).as_dict()
 
 
 def _looking(routes: Endpoints, clusters: Clusters) -> None:

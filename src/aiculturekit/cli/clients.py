@@ -25,15 +25,33 @@ def home() -> Path:
 
 
 class Client:
-    """One daemon. Every call raises the error that the daemon answered with, or Unreachable."""
+    """One daemon. Every call raises the error that the daemon answered with, or Unreachable. `is_far`: on another machine, which neither
+    has this one's files nor is started from here."""
 
-    def __init__(self, api: str, token: str) -> None:
-        self.api, self._token = api, token
-        self._place = urlsplit(api).netloc
+    def __init__(self, api: str, token: str, *, is_far: bool = False) -> None:
+        self.api, self._token, self.is_far = api.rstrip("/"), token, is_far
+        self._url = urlsplit(self.api)
+
+    @classmethod
+    def of_server(cls) -> Client | None:
+        """The daemon that $AIC_SERVER names, which takes $AIC_TOKEN. Raises UsageError for what is no such thing."""
+        api, token = os.environ.get("AIC_SERVER", ""), os.environ.get("AIC_TOKEN", "")
+        if not api:
+            return None
+        url = urlsplit(api)
+        if url.scheme not in ("http", "https") or not url.hostname or not token:
+            raise errors.UsageError(
+                say("AIC_SERVER is the URL of a platform's daemon, and AIC_TOKEN its password"),
+                hint=say("`aic install kubernetes` prints both; unset AIC_SERVER for this machine's own daemon"),
+            )
+        return cls(api, token, is_far=True)
 
     @classmethod
     def of_home(cls, *, any_version: bool = False) -> Client:
-        """The daemon that daemon.json names. Raises Unreachable when there is none, or it is of another version."""
+        """The daemon that $AIC_SERVER names, else the one of daemon.json. Raises Unreachable when there is none, or it is of another
+        version. With `any_version` it is this machine's in any case."""
+        if not any_version and (far := cls.of_server()):
+            return far
         folder = home()
         try:
             record = json.loads((folder / "daemon.json").read_text())
@@ -63,7 +81,7 @@ class Client:
 
     def events(self, path: str, **query: object) -> Iterator[tuple[str, Any]]:
         """(event, data) until the stream ends."""
-        connection = http.client.HTTPConnection(self._place, timeout=None)
+        connection = self._connection(timeout=None)
         try:
             answer = self._send(connection, "GET", path, query=query)
             if answer.status >= 400:
@@ -79,7 +97,7 @@ class Client:
             connection.close()
 
     def _json(self, method: str, path: str, *, query: dict[str, object] | None = None, body: Any = None) -> Any:
-        connection = http.client.HTTPConnection(self._place, timeout=60)
+        connection = self._connection(timeout=60)
         try:
             answer = self._send(connection, method, path, query=query, body=body)
             raw = answer.read()
@@ -89,11 +107,15 @@ class Client:
             raise _error(answer.status, raw)
         return json.loads(raw) if raw else None
 
+    def _connection(self, *, timeout: float | None) -> http.client.HTTPConnection:
+        kind = http.client.HTTPSConnection if self._url.scheme == "https" else http.client.HTTPConnection
+        return kind(self._url.netloc, timeout=timeout)
+
     def _send(
         self, connection: http.client.HTTPConnection, method: str, path: str, *, query: Any = None, body: Any = None
     ) -> http.client.HTTPResponse:
         given = {name: value for name, value in (query or {}).items() if value is not None}
-        target = f"/api/v1/{path}" + (f"?{urlencode(given)}" if given else "")
+        target = f"{self._url.path}/api/v1/{path}" + (f"?{urlencode(given)}" if given else "")
         headers = {"Authorization": f"Bearer {self._token}", "Accept-Language": language.current()}
         payload = None
         if body is not None:
@@ -108,7 +130,9 @@ class Client:
                     api=self.api,
                     error=str(error) or type(error).__name__,
                 ),
-                hint=say("`aic doctor` looks for the reason; `aic up` starts a new one"),
+                hint=say("is AIC_SERVER right, and does its port-forward still run?")
+                if self.is_far
+                else say("`aic doctor` looks for the reason; `aic up` starts a new one"),
             ) from error
 
 

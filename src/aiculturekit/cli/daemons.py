@@ -19,6 +19,11 @@ _PATIENCE = 30.0
 
 
 def ensure() -> Client:
+    """The daemon that $AIC_SERVER names, else that of this home. Raises as `here`."""
+    return Client.of_server() or here()
+
+
+def here() -> Client:
     """The daemon of this home, started if it is not there. Raises Failed with the end of its log when it does not come up."""
     if is_alive():
         return Client.of_home()

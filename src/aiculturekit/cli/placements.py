@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from aiculturekit.cli import choices, daemons, following, outputs
+from aiculturekit.cli import choices, clients, daemons, following, outputs
 from aiculturekit.cli.clients import Client
 from aiculturekit.errors import HostTrouble
 from aiculturekit.language import say
@@ -37,6 +37,8 @@ def kubeconfig() -> str:
 
 def query() -> dict[str, str]:
     """What a request about a placement carries."""
+    if Client.of_server():
+        return {}  # it has its own way into its cluster, and none to this machine's files
     here = Path(choices.SPEC_FILE)
     found = {"kubeconfig": kubeconfig(), "file": str(here.absolute()) if here.is_file() else ""}
     return {key: value for key, value in found.items() if value}
@@ -49,14 +51,13 @@ def path(name: str, rest: str = "", **more: str) -> str:
 
 def deploy(file: Path, *, to: str, reason: str, force_conflicts: bool, detach: bool, as_json: bool) -> None:
     client = daemons.ensure()
-    body = {
-        "file": str(choices.file(file)),
-        "environment": to,
-        "reason": reason,
-        "kubeconfig": kubeconfig(),
-        "force_conflicts": force_conflicts,
-    }
-    operation = client.post("placements", body)
+    more = {"reason": reason, "force_conflicts": force_conflicts}
+    if client.is_far:
+        body = _packed(file, to, is_pushed=True, is_quiet=as_json) | more
+        operation = client.post("placements/documents", body)
+    else:
+        body = {"file": str(choices.file(file)), "environment": to, "kubeconfig": kubeconfig()} | more
+        operation = client.post("placements", body)
     if not detach:
         operation = following.follow(client, operation, quiet=as_json)
     if as_json:
@@ -67,9 +68,37 @@ def deploy(file: Path, *, to: str, reason: str, force_conflicts: bool, detach: b
         print(say("{app}: release {release}", app=operation["app"], release=operation["release"]))
 
 
+def _packed(file: Path, to: str, *, is_pushed: bool, is_quiet: bool) -> Json:
+    """What a daemon that is elsewhere can't see for itself."""
+    import asyncio
+
+    from aiculturekit.control import parcels
+
+    def told(kind: str, payload: Mapping[str, Any]) -> None:
+        if not is_quiet:
+            following.show(kind, payload)
+
+    work = parcels.packed(
+        choices.file(file), environment=to, store=clients.home() / "images", is_pushed=is_pushed, emit=told
+    )
+    return asyncio.run(work)
+
+
+def _foreseen(client: Client, file: Path, to: str) -> list[Json]:
+    import asyncio
+
+    from aiculturekit.control import parcels
+
+    steps = client.post("placements/documents/plan", _packed(file, to, is_pushed=False, is_quiet=True))
+    return asyncio.run(parcels.located(choices.file(file), environment=to, steps=steps))
+
+
 def plan(file: Path, *, to: str) -> list[Json]:
+    client = daemons.ensure()
+    if client.is_far:
+        return _foreseen(client, file, to)
     body = {"file": str(choices.file(file)), "environment": to, "kubeconfig": kubeconfig()}
-    found: list[Json] = daemons.ensure().post("placements/plan", body)
+    found: list[Json] = client.post("placements/plan", body)
     return found
 
 

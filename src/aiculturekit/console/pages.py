@@ -9,12 +9,12 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from aiculturekit.console import answers, layouts
+from aiculturekit.console import answers, layouts, logins
 from aiculturekit.console.placements import Figures, Overviews, PlacementPages
 from aiculturekit.console.rendering import render, static_file
 from aiculturekit.console.resources import Page as PageOf
 from aiculturekit.console.resources import ResourcePages, Resources
-from aiculturekit.console.sessions import COOKIE, LIFE, Sessions
+from aiculturekit.console.sessions import Sessions
 from aiculturekit.endpoints import LANGUAGE_COOKIE, Endpoints, speak_to
 from aiculturekit.errors import NotFound
 from aiculturekit.language import say
@@ -73,15 +73,21 @@ def router(
     resources: Resources,
     overviews: Overviews,
     figures: Figures,
+    password: str = "",
 ) -> Endpoints:
-    """The console under /. Without a session every page says how to start one."""
+    """The console under /. Without a session every page says how to start one, or asks for the password where there is one."""
     routes = Endpoints()
     _doors(routes, sessions)
+    if password:
+        logins.add(routes, sessions, password=password, page=_login)
+    else:
+        _links(routes, sessions)
     further = [
         *ResourcePages(resources, views.app).listed(),
         *PlacementPages(overviews, figures, views.release).listed(),
     ]
-    _Pages(views, sessions, refusals, flows, identities, delivery, overviews.known).add_to(routes, further)
+    pages = _Pages(views, sessions, refusals, flows, identities, delivery, overviews.known, asks=bool(password))
+    pages.add_to(routes, further)
     return routes
 
 
@@ -93,6 +99,14 @@ def _doors(routes: Endpoints, sessions: Sessions) -> None:
             raise NotFound(say("there is nothing at {path}", path=f"/static/{name}"))
         return Response(found[0], media_type=found[1], headers={"cache-control": "public, max-age=31536000, immutable"})
 
+    @routes.get("/language/{name}")
+    async def choose(name: str, back: str = "/") -> Response:
+        answer = RedirectResponse(logins.place(back), 303)
+        answer.set_cookie(LANGUAGE_COOKIE, "zh" if name == "zh" else "en", max_age=10**8, samesite="lax")
+        return answer
+
+
+def _links(routes: Endpoints, sessions: Sessions) -> None:
     @routes.get("/login")
     async def login(request: Request, code: str = "", next: str = "/") -> Response:
         speak_to(request)
@@ -100,17 +114,7 @@ def _doors(routes: Endpoints, sessions: Sessions) -> None:
         if secret is None:
             message, hint = say("This link was used already, or is too old."), say("`aic open` makes a new one.")
             return error_page(request, 401, message, hint)
-        place = next if next.startswith("/") and not next.startswith(("//", "/\\")) else "/"
-        answer = RedirectResponse(place, 303)
-        answer.set_cookie(COOKIE, secret, max_age=int(LIFE), httponly=True, samesite="strict")
-        return answer
-
-    @routes.get("/language/{name}")
-    async def choose(name: str, back: str = "/") -> Response:
-        place = back if back.startswith("/") and not back.startswith(("//", "/\\")) else "/"
-        answer = RedirectResponse(place, 303)
-        answer.set_cookie(LANGUAGE_COOKIE, "zh" if name == "zh" else "en", max_age=10**8, samesite="lax")
-        return answer
+        return logins.entered(request, secret, to=next)
 
 
 class _Pages:
@@ -125,7 +129,10 @@ class _Pages:
         identities: Callable[[], list[Json]],
         delivery: Callable[[str], Awaitable[Json | None]],
         placements: Callable[[], Awaitable[list[str]]],
+        *,
+        asks: bool,
     ) -> None:
+        self._asks = asks
         self._views, self._sessions, self._refusals, self._flows = views, sessions, refusals, flows
         self._identities = identities
         self._delivery, self._placements = delivery, placements
@@ -150,6 +157,8 @@ class _Pages:
     ) -> Callable[[Request], Awaitable[Response]]:
         async def serve(request: Request) -> Response:
             speak_to(request)
+            if not self._sessions.is_authentic(request) and self._asks:
+                return RedirectResponse(f"/login?next={quote(request.url.path, safe='')}", 303)
             if not self._sessions.is_authentic(request):
                 message, hint = say("The console needs a login link."), say("`aic open` makes one and opens it.")
                 return error_page(request, 401, message, hint)
@@ -254,3 +263,10 @@ def error_page(request: Request, code: int, message: str, hint: str) -> Response
     speak_to(request)
     values = {"code": code, "message": message, "hint": hint, "back": quote(request.url.path, safe="")}
     return HTMLResponse(render("message.html", **values), status_code=code, headers=HEADERS)
+
+
+def _login(request: Request, code: int, trouble: str, to: str) -> Response:
+    speak_to(request)
+    back = quote(f"/login?next={quote(to, safe='')}", safe="")
+    values = {"trouble": trouble, "to": to, "back": back}
+    return HTMLResponse(render("login.html", **values), status_code=code, headers=HEADERS)

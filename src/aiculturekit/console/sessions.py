@@ -45,8 +45,10 @@ class Sessions:
     def redeem(self, code: str) -> str | None:
         """The secret of a new session for the cookie, or None for a code that is unknown, used or too old."""
         until = self._codes.pop(_hash(code), 0.0)
-        if until <= self._clock():
-            return None
+        return self.begin() if until > self._clock() else None
+
+    def begin(self) -> str:
+        """The secret of a new session, for whoever has shown by other means that he may have one."""
         secret = secrets.token_urlsafe(32)
         self._sessions[_hash(secret)] = self._clock() + LIFE
         self._store()

@@ -11,7 +11,6 @@ import dataclasses
 import json
 import logging
 import os
-import platform
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
@@ -68,12 +67,13 @@ class Placement:
 @dataclasses.dataclass(frozen=True, slots=True)
 class Caller:
     """Who asks, and what of his own belongs to the question: `kubeconfig` is his $KUBECONFIG, `file` an application file that says where a
-    placement is which this daemon does not know."""
+    placement is which this daemon does not know; `request` is the name under which it is kept until it is in the journal."""
 
     author: str = "local"
     reason: str = ""
     kubeconfig: str = ""
     file: str = ""
+    request: str = ""
 
 
 Open = Callable[[Placement], Awaitable[Client]]
@@ -104,11 +104,21 @@ class Carried:
 
 
 class Placements:
-    """`holder` names this daemon in a cluster's lock."""
+    """`holder` names this daemon in a cluster's lock: several of which only one acts at a time have one name. `require` raises where this
+    one must not act any more."""
 
-    def __init__(self, *, database: Database, operations: Operations, open_client: Open, pin: Pin, node: str) -> None:
+    def __init__(
+        self,
+        *,
+        database: Database,
+        operations: Operations,
+        open_client: Open,
+        pin: Pin,
+        holder: str,
+        require: Callable[[], None] = lambda: None,
+    ) -> None:
         self._database, self._operations, self._open, self._pin = database, operations, open_client, pin
-        self._holder = f"{platform.node()}/{node}"
+        self._holder, self._require = holder, require
 
     async def deploy(
         self, file: Path, *, environment: str, caller: Caller, takes_over: bool = False, carried: Carried | None = None
@@ -117,13 +127,13 @@ class Placements:
         application, placement = await self._loaded(file, environment, caller)
         carried = carried or Carried(self._pin, verb="deploy")
         wish = await self._wish(application, placement, carried, caller)
-        await self._remember(placement)
+        await self.remember(placement)
 
         async def work(emit: Emit) -> int | None:
             documents = portable(
                 await carried.pin(application, wish.documents, cluster=placement.cluster, is_pushed=True, emit=emit)
             )
-            return await self._make(
+            return await self.make(
                 placement, dataclasses.replace(wish, documents=documents), emit, Wishes(takes_over=takes_over)
             )
 
@@ -156,7 +166,14 @@ class Placements:
         async def work(emit: Emit) -> None:
             async with self._turn(placement, emit, Wishes(erases=volumes)) as target:
                 await target.observe(key)
-                wish = Change(app=key, verb="down", documents=kept(target), author=caller.author, is_release=False)
+                wish = Change(
+                    app=key,
+                    verb="down",
+                    documents=kept(target),
+                    author=caller.author,
+                    is_release=False,
+                    request=caller.request,
+                )
                 await Pipeline(database=self._database, target=target).apply(wish, emit=emit)
                 await target.leave(tell=lambda message: emit("progress", {"workload": "", "message": message}))
 
@@ -169,9 +186,12 @@ class Placements:
         release = await self._database.run(wishes.release_to_return_to, key, number=number)
         why = caller.reason or say("back to release {number}", number=release.number)
         documents = tuple(Document.from_dict(record) for record in release.documents)
-        wish = wishes.like(release, verb="rollback", documents=documents, reason=why, author=caller.author)
+        wish = dataclasses.replace(
+            wishes.like(release, verb="rollback", documents=documents, reason=why, author=caller.author),
+            request=caller.request,
+        )
         return self._operations.start(
-            key, verb="rollback", author=caller.author, work=lambda emit: self._make(placement, wish, emit, Wishes())
+            key, verb="rollback", author=caller.author, work=lambda emit: self.make(placement, wish, emit, Wishes())
         )
 
     async def shift(self, key: str, *, service: str, weights: Mapping[str, float], caller: Caller) -> Operation:
@@ -192,6 +212,7 @@ class Placements:
                 wish = Change(
                     app=key, verb="traffic", documents=tuple(current.values()), author=caller.author, reason=f"{service}: {text}",
                     environment=placement.environment, file=release.file if release else "", text=release.text if release else "",
+                    request=caller.request,
                 )  # fmt: skip
                 return (await Pipeline(database=self._database, target=target).apply(wish, emit=emit)).release
 
@@ -251,7 +272,8 @@ class Placements:
         found = await wishes.of_file(application, verb=carried.verb, reason=caller.reason, author=caller.author)
         return dataclasses.replace(found, app=placement.key, sources=carried.sources or found.sources)
 
-    async def _make(self, placement: Placement, wish: Change, emit: Emit, wishes: Wishes) -> int | None:
+    async def make(self, placement: Placement, wish: Change, emit: Emit, wishes: Wishes) -> int | None:
+        """What an operation does: the release in force afterwards."""
         async with self._turn(placement, emit, wishes) as target:
             return (await Pipeline(database=self._database, target=target).apply(wish, emit=emit)).release
 
@@ -286,7 +308,12 @@ class Placements:
         async with lock.held(
             patience=_TURN, tell=lambda message: emit("progress", {"workload": placement.app, "message": message})
         ):
-            target.wishes.require = lock.require
+
+            async def require() -> None:
+                await lock.require()
+                self._require()
+
+            target.wishes.require = require
             yield
 
     async def _tell(self, target: Kubernetes, key: str) -> None:
@@ -332,7 +359,7 @@ class Placements:
                 raise Unsupported(problems)
         return application, placement
 
-    async def _remember(self, placement: Placement) -> None:
+    async def remember(self, placement: Placement) -> None:
         text = json.dumps(dataclasses.asdict(placement))
         await self._database.run(settings.put, f"placement:{placement.key}", value=text)
 

@@ -18,6 +18,17 @@ def put(connection: Connection, name: str, *, value: str) -> None:
     rows.put(connection, settings, key={"name": name}, values={"value": value})
 
 
+def named(connection: Connection, prefix: str) -> list[tuple[str, str]]:
+    """(name, value) of those whose names begin so, by name."""
+    mine = settings.c.name.startswith(prefix, autoescape=True)
+    found = connection.execute(select(settings.c.name, settings.c.value).where(mine).order_by(settings.c.name))
+    return [(row.name, row.value) for row in found]
+
+
+def remove(connection: Connection, name: str) -> None:
+    connection.execute(settings.delete().where(settings.c.name == name))
+
+
 @relaxed
 def note(connection: Connection, name: str, *, value: str) -> None:
     """Put what is found out anew when it is lost."""

@@ -81,7 +81,7 @@ async def test_one_that_is_killed_is_followed_when_its_lease_has_run_out(api: Ap
     async with leading(api, "b"):
         assert asyncio.get_running_loop().time() - began >= 0.9
         with pytest.raises(Busy):
-            killed.require()
+            elections.require(killed)
 
 
 async def test_one_that_is_cut_off_ends_before_the_next_one_begins(api: Api) -> None:
@@ -96,14 +96,14 @@ async def test_one_that_is_cut_off_ends_before_the_next_one_begins(api: Api) -> 
         cut_off, name="platform", namespace="aic", pod="a", labels=LABELS, end=lambda: events.append("a ends")
     ) as lock:
         await asyncio.sleep(0.5)
-        lock.require()  # it was renewed, so that it lasted
+        elections.require(lock)  # it was renewed, so that it lasted
         far = Api(kinds=KINDS)
         far.objects = api.objects  # the other one's way to the same cluster
         api.before = before
         async with leading(far, "b"):
             events.append("b begins")
             with pytest.raises(Busy):
-                lock.require()
+                elections.require(lock)
     assert events[:2] == ["a ends", "b begins"]
     assert leaders(far) == ["b"]
 
@@ -126,5 +126,5 @@ async def test_it_does_not_wait_for_an_answer_that_never_comes(api: Api) -> None
     ) as lock:
         hanging.set()
         await asyncio.sleep(1.5)
-        lock.require()
+        elections.require(lock)
     assert ends == []

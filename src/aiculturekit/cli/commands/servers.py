@@ -44,7 +44,7 @@ def run() -> None:
 
 
 def start(as_json: Json = False) -> None:
-    client = daemons.ensure()
+    client = daemons.here()
     if as_json:
         outputs.print_json(client.get("status"))
     else:
@@ -56,7 +56,7 @@ def stop(
     as_json: Json = False,
 ) -> None:
     if daemons.has_left_things() and not keep:
-        daemons.ensure()
+        daemons.here()
     if not daemons.is_alive():
         _done(as_json, say("no daemon runs for {home}", home=home()))
         return

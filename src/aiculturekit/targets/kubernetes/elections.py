@@ -5,7 +5,7 @@
     it lost it    its process ends at once, by a thread of its own: an event loop that is stuck renews nothing and hears of nothing
 
 A holder is a pod: a process that is started again in it has what the one before had, which is dead. Whoever was stopped for longer than
-the Lease lasts wakes up as nobody: `Lock.require` before each change in the cluster, the state's own term before each transaction.
+the Lease lasts wakes up as nobody: `require` says so before each change in the cluster, the state's own term within each transaction.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any
 
-from aiculturekit.errors import AicError
+from aiculturekit.errors import AicError, Busy
+from aiculturekit.language import say
 from aiculturekit.targets.kubernetes.clients import Client
 from aiculturekit.targets.kubernetes.locks import Lock
 
@@ -53,6 +54,12 @@ async def led(
         with _watched(lock, end):
             await mark(client, namespace=namespace, pod=pod, labels=labels)
             yield lock
+
+
+def require(lock: Lock) -> None:
+    """Raises Busy where it ran out, even if nobody took it: what leads is known to all, or does not lead."""
+    if not lock.is_held:
+        raise Busy(say("another daemon has taken over since"), hint=say("it carries on what was under way: ask again"))
 
 
 async def mark(client: Client, *, namespace: str, pod: str, labels: Mapping[str, str]) -> None:

@@ -1,0 +1,149 @@
+"""Requests for placements, kept from the moment that they are accepted until their operation is in the journal.
+
+An operation may wait for its turn, or for another machine's deploy, before anything of it is journalled. A daemon that is killed then has
+said yes to something that nobody else knows of: the next one finds the request here, and begins it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aiculturekit.control.operations import Operation, Operations
+from aiculturekit.control.placements import Caller, Placement, Placements
+from aiculturekit.deploy.changes import Change
+from aiculturekit.deploy.pipeline import Pipeline
+from aiculturekit.errors import AicError, Busy
+from aiculturekit.plan.documents import Document
+from aiculturekit.plan.steps import Step
+from aiculturekit.state import settings
+from aiculturekit.state.databases import Database
+from aiculturekit.targets.kubernetes.standings import Wishes
+
+log = logging.getLogger(__name__)
+_PREFIX = "arrival:"
+Json = Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Request:
+    """`arguments` are plain JSON: for a deploy the parcel (`parcels`), else what the verb of the same name takes."""
+
+    verb: str
+    key: str
+    arguments: Json
+    caller: Caller
+
+
+class Arrivals:
+    """Takes requests, and carries on those that the last daemon took and did not come to."""
+
+    def __init__(self, *, database: Database, placements: Placements, operations: Operations) -> None:
+        self._database, self._placements, self._operations = database, placements, operations
+        self._following: set[asyncio.Task[None]] = set()
+
+    async def take(self, request: Request) -> Operation:
+        """Raises what the verb refuses; then it is forgotten."""
+        record = {"verb": request.verb, "key": request.key, "arguments": request.arguments}
+        text = json.dumps(record | {"caller": dataclasses.asdict(request.caller)})
+        return await self._begin(await self._database.run(_keep, text), request)
+
+    async def resume(self) -> None:
+        """In their order, behind what is resumed from the journal."""
+        for name, text in await self._database.run(settings.named, _PREFIX):
+            record = json.loads(text)
+            caller = Caller(**record["caller"])
+            try:
+                await self._begin(name, Request(record["verb"], record["key"], record["arguments"], caller))
+            except AicError as error:
+                log.warning("%s of %s was taken, and can't be done: %s", record["verb"], record["key"], error.message)
+
+    async def foresee(self, parcel: Json) -> Sequence[Step]:
+        """What deploying it would do now, and why. Touches nothing."""
+        async with self._placements.target(_placement(parcel)) as target:
+            return await Pipeline(database=self._database, target=target).plan(_wish(parcel, Caller()))
+
+    async def close(self) -> None:
+        """What has not begun stays kept."""
+        for task in self._following:
+            task.cancel()
+        await asyncio.gather(*self._following, return_exceptions=True)
+
+    async def _begin(self, name: str, request: Request) -> Operation:
+        request = dataclasses.replace(request, caller=dataclasses.replace(request.caller, request=name))
+        try:
+            operation = await self._started(request)
+        except AicError:
+            await self._forget(name)
+            raise
+        task = asyncio.create_task(self._follow(name, operation), name=f"arrival of {request.key}")
+        self._following.add(task)
+        task.add_done_callback(self._following.discard)
+        return operation
+
+    async def _started(self, request: Request) -> Operation:
+        given, caller = request.arguments, request.caller
+        match request.verb:
+            case "down":
+                return await self._placements.down(request.key, caller=caller, volumes=given["volumes"])
+            case "rollback":
+                return await self._placements.rollback(request.key, number=given["number"], caller=caller)
+            case "traffic":
+                return await self._placements.shift(
+                    request.key, service=given["service"], weights=given["weights"], caller=caller
+                )
+        return await self._deploy(given, caller)
+
+    async def _deploy(self, parcel: Json, caller: Caller) -> Operation:
+        placement, wish = _placement(parcel), _wish(parcel, caller)
+        await self._placements.remember(placement)
+        wishes = Wishes(takes_over=parcel["force_conflicts"])
+        return self._operations.start(
+            placement.key,
+            verb="deploy",
+            author=caller.author,
+            work=lambda emit: self._placements.make(placement, wish, emit, wishes),
+        )
+
+    async def _follow(self, name: str, operation: Operation) -> None:
+        """The journal forgets it in the transaction in which it takes the operation up; one that changes nothing ends without."""
+        async for kind, _ in operation.follow():
+            if kind == "done":
+                await self._forget(name)
+
+    async def _forget(self, name: str) -> None:
+        try:
+            await self._database.run(settings.remove, name)
+        except Busy:  # another daemon has it by now
+            log.warning("%s was left to another daemon", name)
+
+
+def _keep(connection: Any, text: str) -> str:
+    last = [name for name, _ in settings.named(connection, _PREFIX)][-1:]
+    number = int(last[0].removeprefix(_PREFIX)) + 1 if last else 1
+    name = f"{_PREFIX}{number:09}"
+    settings.put(connection, name, value=text)
+    return name
+
+
+def _placement(parcel: Json) -> Placement:
+    return Placement(parcel["app"], parcel["environment"], parcel["target"])
+
+
+def _wish(parcel: Json, caller: Caller) -> Change:
+    return Change(
+        app=_placement(parcel).key,
+        verb="deploy",
+        documents=tuple(Document.from_dict(one) for one in parcel["documents"]),
+        author=caller.author,
+        reason=caller.reason,
+        environment=parcel["environment"],
+        file=parcel["file"],
+        text=parcel["text"],
+        keeps_holds=True,
+        request=caller.request,
+    )
