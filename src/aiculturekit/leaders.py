@@ -29,7 +29,7 @@ from starlette.routing import Route
 
 from aiculturekit import daemon, state, threads
 from aiculturekit.api.guards import LOOPBACK, for_clusters, guard
-from aiculturekit.compose import compose
+from aiculturekit.compose import Parts, compose
 from aiculturekit.daemon import Daemon
 from aiculturekit.errors import AicError, HostTrouble, Unreachable
 from aiculturekit.language import detect, say, use
@@ -40,6 +40,8 @@ from aiculturekit.targets.kubernetes.locks import Lock
 log = logging.getLogger(__name__)
 _AGAIN = 1.0
 """Seconds between attempts to reach a state database that does not answer."""
+_LOOKED = 3.0
+"""Seconds between looks for operations that nobody performs."""
 
 
 class Front:
@@ -149,10 +151,24 @@ async def _act(given: Settings, seat: Seat, front: Front, lock: Lock) -> None:
         gc.freeze()
         gc.enable()
         log.info("%s leads", seat.pod)
-        await asyncio.Event().wait()
+        await _tend(parts)
     finally:
         front.inner = waiting()
         await parts.close()
+
+
+async def _tend(parts: Parts) -> None:
+    """For ever. An operation that lost its state database ended here, and still runs for the journal: it is carried on when that answers
+    again. It is seen twice before, so that none is met in the moment in which it ends."""
+    seen: set[int] = set()
+    while True:
+        await asyncio.sleep(_LOOKED)
+        try:
+            left = await parts.placements.left()
+            await parts.placements.resume(left & seen)
+            seen = left - seen
+        except AicError as error:
+            log.warning("%s", error.message)
 
 
 def _password(file: Path) -> str:

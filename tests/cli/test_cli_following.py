@@ -17,6 +17,8 @@ STEP = {"kind": "workload", "name": "web/v1", "state": "done", "why": "new"}
 class Says:
     """A daemon that tells these events and is silent then."""
 
+    is_far = False
+
     def __init__(self, *events: tuple[str, dict[str, Any]]) -> None:
         self._events = events
 

@@ -111,10 +111,11 @@ def volumes(file: Path, folder: Path) -> Iterator[Json]:
     """There is nobody in this cluster who makes a volume for a claim of the file's environment `staging`."""
     for one in manifests.rendered(file, environment="staging", wish=manifests.Wish(tag="1")):
         if one.manifest["kind"] == "PersistentVolumeClaim":
-            yield _volume(folder, one.manifest["metadata"])
+            yield volume(folder, one.manifest["metadata"])
 
 
-def _volume(folder: Path, claim: Json) -> Json:
+def volume(folder: Path, claim: Json) -> Json:
+    """For the claim with this metadata."""
     namespace, name = claim["namespace"], claim["name"]
     place = folder / name
     place.mkdir(parents=True)

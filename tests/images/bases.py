@@ -14,7 +14,15 @@ from aiculturekit.images.descriptors import CONFIG, MANIFEST
 from aiculturekit.images.tars import Entry
 
 _PYTHON = Path("/usr/bin/python3")
-_PACKAGES = ("libpython{0}-minimal", "libpython{0}-stdlib", "python{0}-minimal", "dash", "libc-bin", "libc6")
+_PACKAGES = (
+    "libpython{0}-minimal",
+    "libpython{0}-stdlib",
+    "python{0}-minimal",
+    "dash",
+    "libc-bin",
+    "libc6",
+    "libgcc-s1",
+)
 
 
 def missing() -> str:

@@ -11,7 +11,7 @@ import httpx
 import pytest
 import yaml
 
-from aiculturekit.control import manifests, trees
+from aiculturekit.control import installs, manifests, trees
 from aiculturekit.control.manifests import Form
 from aiculturekit.targets.kubernetes.exports.texts import table
 from tests.images import bases
@@ -126,3 +126,15 @@ def test_a_tree_for_what_watches_it_names_images_that_are_there(tmp_path: Path) 
         url = f"http://{registry.address}/v2/{name}/manifests/{digest}"
         assert httpx.get(url, headers=headers, timeout=10, trust_env=False).status_code == 200
     assert "secrets.sh" in texts and not any("kind: Secret\n" in text for text in texts.values())
+
+
+def test_helm_gives_the_platform_that_is_installed(tmp_path: Path) -> None:
+    built(tools.helm)
+    order = installs.Order(image="registry.example.com/aic@sha256:" + "0" * 64)
+    for name, text in installs.chart(order).items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    answer = subprocess.run([tools.helm(), "lint", "--strict", tmp_path], capture_output=True, text=True, timeout=60)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    objects = table([one.manifest for one in installs.objects(order) if one.fill is None])
+    assert said(tools.helm(), "template", "aic", tmp_path) == objects

@@ -8,8 +8,10 @@ import json
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -253,3 +255,53 @@ def test_what_was_accepted_and_not_yet_begun_is_begun_by_the_other_one(
     until(lambda: len(releases(other, app)) == 4 and releases(other, app)[0]["state"] == "current")
     assert [one["state"] for one in releases(other, app)] == ["current", *["superseded"] * 3]
     assert image(cluster, app).endswith(":3")
+
+
+def test_who_follows_a_deploy_hears_its_end_from_the_other_one(
+    pair: tuple[One, One], cluster: Cluster, tmp_path: Path
+) -> None:
+    """Through a door that leads to whoever leads, as a Service does."""
+    leader, other = pair
+    with door(pair) as port:
+        (tmp_path / "aic.yaml").write_text(FILE.format(app="heard", tag="slow"))
+        told = {"AIC_SERVER": f"http://127.0.0.1:{port}", "AIC_TOKEN": PASSWORD, "AIC_HOME": str(tmp_path / "home")}
+        command = [sys.executable, "-m", "aiculturekit.cli.main", "deploy", str(tmp_path), "--to", "staging", "--json"]
+        with subprocess.Popen(command, env={**os.environ, **told}, stdout=subprocess.PIPE, text=True) as following:
+            until(lambda: "slow" in image(cluster, "heard"))
+            leader.end(signal.SIGTERM)
+            said, _ = following.communicate(timeout=200)
+    assert following.returncode == 0
+    assert (json.loads(said)["state"], json.loads(said)["release"]) == ("done", 1)
+    assert releases(other, "heard")[0]["state"] == "current"
+
+
+@contextlib.contextmanager
+def door(pair: tuple[One, One]) -> Iterator[int]:
+    """Each connection goes to the one that leads when it is made."""
+
+    def serve(client: socket.socket) -> None:
+        with client, contextlib.suppress(OSError):
+            chosen = next((one for one in pair if one.leads), pair[1])
+            with socket.create_connection(("127.0.0.1", chosen.port), 5) as server:
+                server.settimeout(None)
+                back = threading.Thread(target=copy, args=(server, client), daemon=True)
+                back.start()
+                copy(client, server)
+                back.join()
+
+    def copy(source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def accept() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+
+        threading.Thread(target=accept, daemon=True).start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)

@@ -80,7 +80,7 @@ class Client:
         return self._json("DELETE", path)
 
     def events(self, path: str, **query: object) -> Iterator[tuple[str, Any]]:
-        """(event, data) until the stream ends."""
+        """(event, data) until the stream ends, or breaks."""
         connection = self._connection(timeout=None)
         try:
             answer = self._send(connection, "GET", path, query=query)
@@ -93,6 +93,8 @@ class Client:
                     kind = line[7:]
                 elif line.startswith("data: "):
                     yield kind, json.loads(line[6:])
+        except (OSError, http.client.HTTPException):  # who follows knows whether it was the end
+            return
         finally:
             connection.close()
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from aiculturekit.cli.clients import Answered, Client
 from aiculturekit.cli.outputs import console
-from aiculturekit.errors import Failed
+from aiculturekit.errors import AicError, Failed
 from aiculturekit.language import say
 
 _RULES = ("access", "route")
+_PATIENCE, _PAUSE = 120.0, 1.0
+"""Seconds without a word before nobody is waited for any more, and between questions."""
 _SIGNS = {"started": "·", "done": "✓", "failed": "✗", "undone": "↩"}
 _STYLES = {"done": "green", "failed": "bold red", "undone": "yellow"}
 
@@ -20,7 +24,7 @@ def follow(client: Client, operation: Mapping[str, Any], *, quiet: bool = False)
     """The operation as it ended. Raises the error that it ended with, or Failed when the daemon ended before. `quiet` shows nothing."""
     ended: dict[str, Any] | None = None
     rules = 0
-    for kind, payload in client.events(f"operations/{operation['id']}/events"):
+    for kind, payload in _events(client, operation):
         if kind == "done":
             ended = payload
         elif kind == "step" and payload["kind"] in _RULES and payload["state"] == "done":
@@ -39,6 +43,24 @@ def follow(client: Client, operation: Mapping[str, Any], *, quiet: bool = False)
     if ended.get("error"):
         raise Answered(ended["error"])
     return ended
+
+
+def _events(client: Client, operation: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """To its end, by whichever daemon: where a platform's daemon ends, another one carries it on, under a number of its own."""
+    if not client.is_far:
+        yield from client.events(f"operations/{operation['id']}/events")
+        return
+    number, heard = operation["id"], time.monotonic()
+    while time.monotonic() < heard + _PATIENCE:
+        with contextlib.suppress(AicError):
+            for kind, payload in client.events(f"operations/{number}/events"):
+                heard = time.monotonic()
+                yield kind, payload
+                if kind == "done":
+                    return
+        time.sleep(_PAUSE)
+        with contextlib.suppress(AicError):
+            number = client.get(f"placements/{operation['app']}/operation")["id"]
 
 
 def _line(state: str, what: str, why: str) -> None:

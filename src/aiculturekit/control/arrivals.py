@@ -17,7 +17,7 @@ from aiculturekit.control.operations import Operation, Operations
 from aiculturekit.control.placements import Caller, Placement, Placements
 from aiculturekit.deploy.changes import Change
 from aiculturekit.deploy.pipeline import Pipeline
-from aiculturekit.errors import AicError, Busy
+from aiculturekit.errors import Again, AicError, Busy
 from aiculturekit.plan.documents import Document
 from aiculturekit.plan.steps import Step
 from aiculturekit.state import settings
@@ -26,6 +26,7 @@ from aiculturekit.targets.kubernetes.standings import Wishes
 
 log = logging.getLogger(__name__)
 _PREFIX = "arrival:"
+_PAUSE = 1.0
 Json = Mapping[str, Any]
 
 
@@ -61,6 +62,10 @@ class Arrivals:
                 await self._begin(name, Request(record["verb"], record["key"], record["arguments"], caller))
             except AicError as error:
                 log.warning("%s of %s was taken, and can't be done: %s", record["verb"], record["key"], error.message)
+
+    def last(self, key: str) -> Operation:
+        """The operation that is under way, or the last one that this daemon knows. Raises NotFound."""
+        return self._operations.last(key)
 
     async def foresee(self, parcel: Json) -> Sequence[Step]:
         """What deploying it would do now, and why. Touches nothing."""
@@ -116,10 +121,17 @@ class Arrivals:
                 await self._forget(name)
 
     async def _forget(self, name: str) -> None:
-        try:
-            await self._database.run(settings.remove, name)
-        except Busy:  # another daemon has it by now
-            log.warning("%s was left to another daemon", name)
+        """However long the state does not answer: what was told to have failed must not begin by itself one day."""
+        while True:
+            try:
+                await self._database.run(settings.remove, name)
+            except Busy:  # another daemon has it by now
+                log.warning("%s was left to another daemon", name)
+            except Again as error:
+                log.warning("%s can't be forgotten yet: %s", name, error.message)
+                await asyncio.sleep(_PAUSE)
+                continue
+            return
 
 
 def _keep(connection: Any, text: str) -> str:

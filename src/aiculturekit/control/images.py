@@ -70,10 +70,12 @@ async def build(file: Path, *, environment: str | None, order: Order, store: Pat
     application = await threads.run(load.load, file, environment=environment)
     if problems := _unbuildable(application):
         raise Unsupported(problems)
-    made = [await _made(recipe, order, store, progress) for recipe in _wanted(application, order)]
+    ready = [await made(recipe, order, store=store, progress=progress) for recipe in _wanted(application, order)]
     if order.output is not None:
-        await threads.run(_write, order.output, made, Store(store))
-    return [await _pushed(image, order, store, progress) for image in made] if order.push else made
+        await threads.run(_write, order.output, ready, Store(store))
+    if not order.push:
+        return ready
+    return [await pushed(image, order, store=store, progress=progress) for image in ready]
 
 
 def _unbuildable(application: Application) -> list[Problem]:
@@ -108,7 +110,9 @@ def _is_meant(name: str, recipe: Recipe) -> bool:
     return name in (recipe.name, workload, workload.partition("/")[0])
 
 
-async def _made(recipe: Recipe, order: Order, store: Path, progress: Progress) -> Image:
+async def made(recipe: Recipe, order: Order, *, store: Path, progress: Progress) -> Image:
+    """The image for each of the platforms that are asked for. Raises what `builds.build` raises."""
+
     def told(line: str) -> None:
         progress(f"{recipe.name}: {line}")
 
@@ -127,7 +131,8 @@ async def _made(recipe: Recipe, order: Order, store: Path, progress: Progress) -
     return Image(recipe, tuple(parts), top)
 
 
-async def _pushed(image: Image, order: Order, store: Path, progress: Progress) -> Image:
+async def pushed(image: Image, order: Order, *, store: Path, progress: Progress) -> Image:
+    """The same, with its reference in the registry that the order names."""
     place = f"{order.push.rstrip('/')}/{image.recipe.name}" + (f":{order.tag}" if order.tag else "")
     progress(say("{name}: pushing to {place}", name=image.recipe.name, place=place))
     if len(image.parts) == 1:

@@ -113,6 +113,13 @@ class Operations:
     def running(self, app: str) -> Operation | None:
         return next((o for o in reversed(self._all.values()) if o.app == app and o.state == "running"), None)
 
+    def last(self, app: str) -> Operation:
+        """The one that is under way, or ended last. Raises NotFound."""
+        found = self.running(app) or next((o for o in reversed(self._all.values()) if o.app == app), None)
+        if found is None:
+            raise NotFound(say("no operation of {app} is known here", app=app))
+        return found
+
     def turn(self, app: str) -> asyncio.Lock:
         """The lock within which the application may be changed."""
         return self._locks[app]

@@ -12,7 +12,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -218,10 +218,15 @@ class Placements:
 
         return self._operations.start(key, verb="traffic", author=caller.author, work=work)
 
-    async def resume(self) -> None:
-        """Carry on in the background what the last daemon left."""
+    async def left(self) -> set[int]:
+        """The numbers of operations that the journal has as running, and nobody here performs."""
+        found = await self._database.run(journal.unfinished)
+        return {one.id for one in found if "@" in one.app and not self._operations.running(one.app)}
+
+    async def resume(self, numbers: Collection[int] | None = None) -> None:
+        """Carry on in the background what the last daemon left; of that, only `numbers` where they are given."""
         for operation in await self._database.run(journal.unfinished):
-            if "@" in operation.app:
+            if "@" in operation.app and (numbers is None or operation.id in numbers):
                 work = self._resuming(operation)
                 self._operations.start(operation.app, verb=operation.verb, author=operation.author, work=work)
 

@@ -15,6 +15,7 @@ from aiculturekit.cli.commands import (
     files,
     forges,
     images,
+    installs,
     lives,
     looks,
     meshes,
@@ -51,6 +52,8 @@ def application() -> Any:
     app.add_typer(stores.group(), name="db")
     app.add_typer(backups.group(), name="backup")
     app.add_typer(forges.group(), name="ci")
+    app.add_typer(installs.install_group(), name="install")
+    app.add_typer(installs.uninstall_group(), name="uninstall")
     app.callback()(_options)
     return app
 

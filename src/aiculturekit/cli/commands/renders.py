@@ -132,7 +132,13 @@ def whole(
     from aiculturekit.control import manifests
 
     wish = manifests.Wish(target, tag)
-    objects = manifests.rendered(file, environment=environment, wish=wish)
+    shown(manifests.rendered(file, environment=environment, wish=wish), output=output, as_json=as_json)
+
+
+def shown(objects: Sequence[Any], *, output: Path | None, as_json: bool) -> None:
+    """Printed, or a file for each, and a script for the Secrets."""
+    from aiculturekit.control import manifests
+
     plain = [one.manifest for one in objects if one.fill is None]
     if output is None:
         outputs.print_json(plain) if as_json else print("---\n".join(map(_text, plain)), end="")
