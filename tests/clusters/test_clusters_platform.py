@@ -85,7 +85,7 @@ class Platform:
 
     def ask(self, path: str) -> httpx.Response:
         headers = {"authorization": f"Bearer {self.password}"}
-        return httpx.get(f"{self.api}/api/v1/{path}", headers=headers, timeout=10, trust_env=False)
+        return httpx.get(f"{self.api}/api/v1/{path}", headers=headers, timeout=3, trust_env=False)
 
     def states(self) -> list[str]:
         """Of the releases, newest first."""
