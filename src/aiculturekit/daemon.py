@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import fcntl
 import gc
+import hashlib
 import json
 import logging
 import os
@@ -42,7 +43,8 @@ from aiculturekit.engine import ports as engine_ports
 from aiculturekit.engine import rooms
 from aiculturekit.errors import AicError, HostTrouble
 from aiculturekit.language import detect, say, use
-from aiculturekit.settings import Settings
+from aiculturekit.locator import Locator
+from aiculturekit.settings import Seat, Settings
 from aiculturekit.state import settings as stored
 
 log = logging.getLogger(__name__)
@@ -70,7 +72,11 @@ class Daemon:
             "console": self.api,
             "doors": {},
             "home": str(self.given.home),
+            **({"seat": self._seat(self.given.seat)} if self.given.seat else {}),
         }
+
+    def _seat(self, seat: Seat) -> dict[str, str]:
+        return {"namespace": seat.namespace, "pod": seat.pod, "state": str(Locator.parse(self.given.state_url))}
 
     def login_url(self) -> str:
         code = self.sessions.new_login_code() if self.sessions else ""
@@ -239,13 +245,15 @@ def _token(home: Path) -> str:
     return file.read_text().strip()
 
 
-async def sessions(parts: Parts) -> Sessions:
-    """Browser sessions survive a restart of the daemon: their hashes are kept in the state database."""
-    kept = await parts.database.run(stored.get, "console.sessions")
+async def sessions(parts: Parts, *, password: str = "") -> Sessions:
+    """Browser sessions survive a restart of the daemon: their hashes are kept in the state database. They end with the password by which
+    they began."""
+    name = f"console.sessions.{hashlib.sha256(password.encode()).hexdigest()[:16]}" if password else "console.sessions"
+    kept = await parts.database.run(stored.get, name)
     loop = asyncio.get_running_loop()
 
     def save(text: str) -> None:
-        parts.tasks.append(loop.create_task(parts.database.run(stored.put, "console.sessions", value=text)))
+        parts.tasks.append(loop.create_task(parts.database.run(stored.put, name, value=text)))
 
     return Sessions(kept=kept, save=save)
 

@@ -81,6 +81,7 @@ def main() -> int:
     """Run the daemon. Exit code 0 when it was told to end, 1 with the reason on standard error."""
     use(detect(os.environ))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    logging.getLogger("httpx2").setLevel(logging.WARNING)  # it would say each renewal of the Lease, for ever
     home = Path(os.environ["AIC_HOME"])
     try:
         with daemon.owned(home):
@@ -145,7 +146,7 @@ async def _act(given: Settings, seat: Seat, front: Front, lock: Lock) -> None:
     own.api = f"http://{seat.lease}.{seat.namespace}"
     parts = await compose(given, platform=own.platform, require=lambda: elections.require(lock))
     try:
-        own.sessions = await daemon.sessions(parts)
+        own.sessions = await daemon.sessions(parts, password=password)
         authorize = guard(password, own.sessions, hosts=(*LOOPBACK, *seat.names))
         front.inner = own.front(parts, own.sessions, authorize=for_clusters(authorize), password=password)
         gc.freeze()

@@ -76,6 +76,19 @@ def test_after_five_wrong_ones_not_even_the_right_one_is_heard_for_a_minute() ->
     assert browser.post("/login", data={"password": PASSWORD}).status_code == 303
 
 
+def test_who_guesses_behind_an_ingress_locks_out_himself_alone() -> None:
+    """The last proxy's word counts, not what a caller claims in front of it."""
+    browser = client(sessions=Sessions())
+
+    def tried(seen: str, password: str) -> int:
+        return browser.post("/login", data={"password": password}, headers={"x-forwarded-for": seen}).status_code
+
+    for at in range(EACH):
+        assert tried(f"10.9.9.{at}, 192.0.2.1", "wrong") == 401
+    assert tried("10.9.9.99, 192.0.2.1", PASSWORD) == 429
+    assert tried("192.0.2.2", PASSWORD) == 303
+
+
 def test_many_addresses_have_a_bound_together() -> None:
     attempts = Attempts(clock=Clock())
     for at in range(ALL):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from aiculturekit.control import installs
+from aiculturekit.control.installs import Order
 from tests.integration.test_integration_manifests import ENVIRONMENTS, FLAVORS, filled, objects
 from tests.servers import scanners
 from tests.servers.needs import built
@@ -26,6 +29,10 @@ MEANT = {
     "CKV_K8S_43": "rendered without a deploy there is no digest yet; the deploy puts it there",
 }
 """Findings that are known, and why they stand. None of them is one of the Pod Security levels; whatever else is found fails."""
+MEANT_OF_PLATFORM = {
+    "CKV_K8S_38": "the daemon deploys: it needs its account's token",
+}
+"""The same, of the platform alone."""
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +65,33 @@ def test_the_scan_finds_only_what_is_meant(folder: Path) -> None:
     found = findings(folder)
     assert {(check, name) for check, name in found if check not in MEANT} == set()
     assert {check for check, _ in found} == set(MEANT), "a reason for what is not found any more"
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The platform itself: open to all namespaces, and with a state of somebody else's and two namespaces."""
+    built(scanners.checkov, scanners.schemas)
+    folder = tmp_path_factory.mktemp("platform")
+    usual = Order(
+        target="kubernetes:///tools?host=aic.example.com", image=f"registry.example.com/aic@sha256:{'0' * 64}"
+    )
+    bound = dataclasses.replace(usual, state="postgresql://aic:word@db.example.com/aic", namespaces=("shop", "blog"))
+    for name, order in {"usual": usual, "bound": bound}.items():
+        texts = [filled(one) for one in installs.objects(order)]
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump_all(texts, sort_keys=False))
+    return folder
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_schemas_know_every_field_of_the_platform(platform: Path, version: str) -> None:
+    done = schemas(version, *sorted(platform.glob("*.yaml")))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_scan_finds_of_the_platform_only_what_is_meant(platform: Path) -> None:
+    found = {(check, name) for check, name in findings(platform) if check not in MEANT}
+    assert {(check, name) for check, name in found if check not in MEANT_OF_PLATFORM} == set()
+    assert {check for check, _ in found} == set(MEANT_OF_PLATFORM), "a reason for what is not found any more"
 
 
 def test_the_scan_finds_what_is_wrong(folder: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from aiculturekit.console.sessions import COOKIE, LIFE, Sessions
-from aiculturekit.endpoints import Endpoints
+from aiculturekit.endpoints import Endpoints, speak_to
 from aiculturekit.errors import Refused
 from aiculturekit.language import say
 
@@ -57,9 +57,10 @@ def add(routes: Endpoints, sessions: Sessions, *, password: str, page: Page, att
 
     @routes.post("/login")
     async def login(request: Request) -> Response:
+        speak_to(request)
         _refuse_foreign(request)
         given, to = await _form(request)
-        address = request.client.host if request.client else ""
+        address = _address(request)
         if not tries.may(address):
             return page(request, 429, say("Too many attempts: wait a minute."), to)
         if not hmac.compare_digest(given.encode(), password.encode()):
@@ -97,6 +98,13 @@ async def _form(request: Request) -> tuple[str, str]:
             raise Refused(say("this form is too long"))
     fields = parse_qs(body.decode("utf-8", "replace"))
     return fields.get("password", [""])[0].strip(), place(fields.get("next", ["/"])[0])
+
+
+def _address(request: Request) -> str:
+    """Whose attempt it is. Behind an ingress all come from the ingress, and one who guesses must not lock out the others: what counts is
+    the address that the last proxy saw and put behind what others claim. (Who comes past it has `ALL` attempts, however he lies.)"""
+    seen = request.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
+    return seen or (request.client.host if request.client else "")
 
 
 def _refuse_foreign(request: Request) -> None:

@@ -86,7 +86,7 @@ def router(
         *ResourcePages(resources, views.app).listed(),
         *PlacementPages(overviews, figures, views.release).listed(),
     ]
-    pages = _Pages(views, sessions, refusals, flows, identities, delivery, overviews.known, asks=bool(password))
+    pages = _Pages(views, sessions, refusals, flows, identities, delivery, overviews.known, is_seated=bool(password))
     pages.add_to(routes, further)
     return routes
 
@@ -118,7 +118,8 @@ def _links(routes: Endpoints, sessions: Sessions) -> None:
 
 
 class _Pages:
-    """One method a page; each answers with the template's name and what it shows."""
+    """One method a page; each answers with the template's name and what it shows. `is_seated`: the daemon sits in a cluster, behind a login
+    and with nothing beside itself."""
 
     def __init__(
         self,
@@ -130,9 +131,9 @@ class _Pages:
         delivery: Callable[[str], Awaitable[Json | None]],
         placements: Callable[[], Awaitable[list[str]]],
         *,
-        asks: bool,
+        is_seated: bool,
     ) -> None:
-        self._asks = asks
+        self._is_seated = is_seated
         self._views, self._sessions, self._refusals, self._flows = views, sessions, refusals, flows
         self._identities = identities
         self._delivery, self._placements = delivery, placements
@@ -157,7 +158,7 @@ class _Pages:
     ) -> Callable[[Request], Awaitable[Response]]:
         async def serve(request: Request) -> Response:
             speak_to(request)
-            if not self._sessions.is_authentic(request) and self._asks:
+            if not self._sessions.is_authentic(request) and self._is_seated:
                 return RedirectResponse(f"/login?next={quote(request.url.path, safe='')}", 303)
             if not self._sessions.is_authentic(request):
                 message, hint = say("The console needs a login link."), say("`aic open` makes one and opens it.")
@@ -180,9 +181,12 @@ class _Pages:
             "path": request.url.path,
             "back": quote(request.url.path + query, safe=""),
             "csrf": self._sessions.csrf(request),
+            "is_seated": self._is_seated,
         }
 
     async def home(self, request: Request) -> tuple[str, Json]:
+        if self._is_seated:
+            return "seated.html", {"places": await self._places(), "changes": await self._views.changes(None, 12)}
         apps = await self._views.apps()
         up = [app for app in apps if app["state"] != "down"]
         if len(up) == 1 and len(apps) == 1:
@@ -253,6 +257,10 @@ class _Pages:
             "identities": self._identities(),
             "changes": await self._views.changes(None, 20),
         }
+
+    async def _places(self) -> list[Json]:
+        """Of each placement its last release. The cluster is not asked: a start page must not wait for it."""
+        return [{"key": key, "last": (await self._views.releases(key))[0]} for key in await self._placements()]
 
     async def _workloads(self, app: str) -> list[Json]:
         return [row for row in (await self._views.status())["workloads"] if row["app"] == app]

@@ -13,6 +13,8 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sqlalchemy import Connection
+
 from aiculturekit.control.operations import Operation, Operations
 from aiculturekit.control.placements import Caller, Placement, Placements
 from aiculturekit.deploy.changes import Change
@@ -25,7 +27,7 @@ from aiculturekit.state.databases import Database
 from aiculturekit.targets.kubernetes.standings import Wishes
 
 log = logging.getLogger(__name__)
-_PREFIX = "arrival:"
+_PREFIX, _LAST = "arrival:", "arrivals"
 _PAUSE = 1.0
 Json = Mapping[str, Any]
 
@@ -49,19 +51,19 @@ class Arrivals:
 
     async def take(self, request: Request) -> Operation:
         """Raises what the verb refuses; then it is forgotten."""
-        record = {"verb": request.verb, "key": request.key, "arguments": request.arguments}
-        text = json.dumps(record | {"caller": dataclasses.asdict(request.caller)})
+        text = json.dumps(dataclasses.asdict(request))
         return await self._begin(await self._database.run(_keep, text), request)
 
     async def resume(self) -> None:
-        """In their order, behind what is resumed from the journal."""
+        """In their order, behind what is resumed from the journal. What an older version wrote otherwise must not keep this one from
+        leading: it stays where it is."""
         for name, text in await self._database.run(settings.named, _PREFIX):
-            record = json.loads(text)
-            caller = Caller(**record["caller"])
             try:
-                await self._begin(name, Request(record["verb"], record["key"], record["arguments"], caller))
+                await self._begin(name, _read(text))
             except AicError as error:
-                log.warning("%s of %s was taken, and can't be done: %s", record["verb"], record["key"], error.message)
+                log.warning("%s was taken, and can't be done: %s", text[:200], error.message)
+            except (LookupError, TypeError, ValueError) as error:
+                log.error("%s was taken by another version, and can't be read: %r", text[:200], error)
 
     def last(self, key: str) -> Operation:
         """The operation that is under way, or the last one that this daemon knows. Raises NotFound."""
@@ -134,12 +136,18 @@ class Arrivals:
             return
 
 
-def _keep(connection: Any, text: str) -> str:
-    last = [name for name, _ in settings.named(connection, _PREFIX)][-1:]
-    number = int(last[0].removeprefix(_PREFIX)) + 1 if last else 1
-    name = f"{_PREFIX}{number:09}"
+def _keep(connection: Connection, text: str) -> str:
+    """No name is given twice: the end of an earlier request forgets its name again, and must not meet a later one's."""
+    number = int(settings.get(connection, _LAST) or 0) + 1
+    settings.put(connection, _LAST, value=str(number))
+    name = f"{_PREFIX}{number:012}"
     settings.put(connection, name, value=text)
     return name
+
+
+def _read(text: str) -> Request:
+    record = json.loads(text)
+    return Request(record["verb"], record["key"], record["arguments"], Caller(**record["caller"]))
 
 
 def _placement(parcel: Json) -> Placement:

@@ -296,9 +296,9 @@ class Placements:
                 except Again:  # nothing can be told there now
                     raise
                 except AicError:
-                    await self._tell(target, placement.key)
+                    await _told(self._database, target, placement.key)
                     raise
-                await self._tell(target, placement.key)
+                await _told(self._database, target, placement.key)
 
     @contextlib.asynccontextmanager
     async def _locked(self, placement: Placement, target: Kubernetes, emit: Emit) -> AsyncIterator[None]:
@@ -321,13 +321,6 @@ class Placements:
             target.wishes.require = require
             yield
 
-    async def _tell(self, target: Kubernetes, key: str) -> None:
-        """The deploy has ended, whatever comes of telling it."""
-        try:
-            await chronicles.tell(self._database, target, key=key)
-        except AicError as error:
-            log.warning("the releases of %s could not be kept in its cluster: %s", key, error.message)
-
     def _resuming(self, operation: journal.Operation) -> Work:
         async def work(emit: Emit) -> int | None:
             placement = await self.find(operation.app, Caller())
@@ -336,7 +329,7 @@ class Placements:
                 async with self._locked(placement, target, emit):
                     await target.history.load()  # it is written at the version that was read
                     await Pipeline(database=self._database, target=target).resume(operation, emit=emit)
-                    await self._tell(target, operation.app)
+                    await _told(self._database, target, operation.app)
             return operation.release
 
         return work
@@ -371,6 +364,14 @@ class Placements:
 
 def _unheard(_kind: str, _payload: Mapping[str, Any]) -> None:
     """A plan tells nothing while it is made."""
+
+
+async def _told(database: Database, target: Kubernetes, key: str) -> None:
+    """The deploy has ended, whatever comes of telling it."""
+    try:
+        await chronicles.tell(database, target, key=key)
+    except AicError as error:
+        log.warning("the releases of %s could not be kept in its cluster: %s", key, error.message)
 
 
 def _give_up(connection: Any, key: str) -> None:

@@ -36,6 +36,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locks, "_RENEWED", 0.2)
     monkeypatch.setattr(locks, "_ANSWERED", 0.3)
     monkeypatch.setattr(elections, "_LOOKED", 0.02)
+    monkeypatch.setattr(elections, "_EARLIER", 0.2)
 
 
 @contextlib.asynccontextmanager

@@ -73,6 +73,15 @@ def test_whatever_is_rendered_for_an_application_it_may_make(target: str) -> Non
         assert roles.allows(roles.of_objects(), group=group, resource=resource), (group, kind)
 
 
+def test_where_it_sits_it_may_write_its_own_lease_and_labels_of_pods() -> None:
+    rules = one(rendered(), "Role", "aic-leader")["rules"]
+    assert {(*rule["resources"], *rule.get("resourceNames", ())): rule["verbs"] for rule in rules} == {
+        ("leases",): ["create"],
+        ("leases", "aic-aic"): ["get", "update"],
+        ("pods",): ["list", "patch"],
+    }
+
+
 def test_rights_are_for_named_namespaces_where_some_are_named() -> None:
     everywhere, some = rendered(), rendered(namespaces=("shop", "blog"))
     assert any(
@@ -88,6 +97,8 @@ def test_rights_are_for_named_namespaces_where_some_are_named() -> None:
     }
     places = {o.manifest["metadata"]["namespace"] for o in some if o.manifest["kind"] == "RoleBinding"}
     assert places == {"aic", "shop", "blog"}
+    replaced = [rule["resources"] for rule in roles.of_objects() if "update" in rule["verbs"]]
+    assert replaced == [["secrets"], ["leases"]]
     for owned in (*everywhere, *some):
         for rule in owned.manifest.get("rules", ()):
             assert "*" not in (*rule["verbs"], *rule["resources"], *rule["apiGroups"])

@@ -2,7 +2,7 @@
 
     one waits     asks each second, and takes the Lease when nobody has it or its holder did not renew for a quarter of a minute
     one leads     renews it; the Service sends requests to the pod that has the label LEADER, which it gives itself
-    it lost it    its process ends at once, by a thread of its own: an event loop that is stuck renews nothing and hears of nothing
+    it loses it   its process ends shortly before, by a thread of its own: an event loop that is stuck renews nothing and hears of nothing
 
 A holder is a pod: a process that is started again in it has what the one before had, which is dead. Whoever was stopped for longer than
 the Lease lasts wakes up as nobody: `require` says so before each change in the cluster, the state's own term within each transaction.
@@ -28,6 +28,8 @@ LEADER = "aiculturekit.dev/leader"
 """The label of the pod that leads."""
 _LOOKED = 0.2
 """Seconds between looks at whether the Lease is still held."""
+_EARLIER = 3.0
+"""Seconds by which a leader ends before another one may begin: what it asked of the cluster last has arrived by then."""
 LOST = 75
 """The exit code of a daemon that lost it (EX_TEMPFAIL): it is started again, and waits."""
 
@@ -58,7 +60,7 @@ async def led(
 
 def require(lock: Lock) -> None:
     """Raises Busy where it ran out, even if nobody took it: what leads is known to all, or does not lead."""
-    if not lock.is_held:
+    if not _leads(lock):
         raise Busy(say("another daemon has taken over since"), hint=say("it carries on what was under way: ask again"))
 
 
@@ -79,7 +81,7 @@ def _watched(lock: Lock, end: Callable[[], None]) -> Iterator[None]:
 
     def watch() -> None:
         while not is_over.wait(_LOOKED):
-            if not lock.is_held:
+            if not _leads(lock):
                 end()
                 return
 
@@ -90,6 +92,10 @@ def _watched(lock: Lock, end: Callable[[], None]) -> Iterator[None]:
     finally:
         is_over.set()
         watcher.join()
+
+
+def _leads(lock: Lock) -> bool:
+    return lock.left > _EARLIER
 
 
 def _labelled(pod: str, namespace: str, labels: Mapping[str, str]) -> dict[str, Any]:

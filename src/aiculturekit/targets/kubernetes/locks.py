@@ -40,9 +40,13 @@ class Lock:
         self._renewing = asyncio.Lock()
 
     @property
+    def left(self) -> float:
+        """Seconds until it runs out by this machine's clock, below zero when it did. May be asked from any thread."""
+        return self._until - time.monotonic()
+
+    @property
     def is_held(self) -> bool:
-        """Whether it did not run out by this machine's clock. May be asked from any thread."""
-        return time.monotonic() <= self._until
+        return self.left >= 0
 
     async def require(self) -> None:
         """Where it ran out (the cluster did not answer for so long) it is held on as long as nobody else took it. Raises Busy."""
@@ -91,8 +95,10 @@ class Lock:
             await asyncio.sleep(_ASKED)
 
     async def _renew(self) -> None:
+        pause = _RENEWED
         while True:
-            await asyncio.sleep(_RENEWED)
+            await asyncio.sleep(pause)
+            pause = _ASKED  # after a failure there is time for two more
             try:
                 async with asyncio.timeout(_ANSWERED):
                     is_ours = await self._renewed()
@@ -102,6 +108,7 @@ class Lock:
             if not is_ours:
                 self._until = 0.0
                 return
+            pause = _RENEWED
 
     async def _renewed(self) -> bool:
         """Whether it is still ours."""

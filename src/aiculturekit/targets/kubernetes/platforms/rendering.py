@@ -139,7 +139,7 @@ def _secrets(wish: Wish) -> Iterator[Owned]:
 def _roles(wish: Wish) -> Iterator[Owned]:
     """Cluster-wide objects are named after the namespace: a cluster may have several platforms."""
     name, own = f"{APP}-{wish.cluster.namespace}", wish.cluster.namespace
-    yield from _granted(wish, "Role", f"{APP}-leader", roles.of_itself(), namespace=own)
+    yield from _granted(wish, "Role", f"{APP}-leader", roles.of_itself(f"aic-{APP}"), namespace=own)
     if not wish.namespaces:
         rules = [*roles.of_namespaces(()), *roles.of_objects()]
         yield from _granted(wish, "ClusterRole", name, rules)

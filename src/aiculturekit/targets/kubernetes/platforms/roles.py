@@ -32,9 +32,13 @@ _MADE: Mapping[str, tuple[str, ...]] = {
     "postgresql.cnpg.io": ("clusters",),
 }  # fmt: skip
 """API group -> the kinds that are applied, looked at and removed."""
-_SEEN: Mapping[str, tuple[str, ...]] = {"": ("pods", "pods/log", "events"), "apps": ("replicasets",)}
+_SEEN: Mapping[str, tuple[str, ...]] = {
+    "": ("pods", "pods/log", "events"), "apps": ("replicasets",), "metrics.k8s.io": ("pods",),
+}  # fmt: skip
 """Those that are looked at."""
-_CHANGES = ["get", "list", "create", "patch", "update", "delete"]
+_CHANGES = ["get", "list", "create", "patch", "delete"]
+_REPLACED: Mapping[str, str] = {"": "secrets", "coordination.k8s.io": "leases"}
+"""Those that are also written at the version at which they were read."""
 
 
 def of_objects() -> list[Json]:
@@ -43,7 +47,8 @@ def of_objects() -> list[Json]:
     seen = [
         {"apiGroups": [group], "resources": list(kinds), "verbs": ["get", "list"]} for group, kinds in _SEEN.items()
     ]
-    return changed + seen
+    replaced = [{"apiGroups": [group], "resources": [kind], "verbs": ["update"]} for group, kind in _REPLACED.items()]
+    return changed + replaced + seen
 
 
 def of_namespaces(named: Sequence[str]) -> list[Json]:
@@ -55,11 +60,14 @@ def of_namespaces(named: Sequence[str]) -> list[Json]:
     return [{"apiGroups": [""], "resources": ["namespaces"], "verbs": verbs}]
 
 
-def of_itself() -> list[Json]:
-    """Where it sits: the Lease by which several agree, and the label of the one that leads."""
+def of_itself(lease: str) -> list[Json]:
+    """Where it sits: the Lease by which several agree, and the label of the one that leads. (Who makes an object has no name to be asked
+    for, and pods have names that nobody knows before.)"""
+    leases: Json = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"]}
     return [
-        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update"]},
-        {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "patch"]},
+        leases | {"verbs": ["create"]},
+        leases | {"resourceNames": [lease], "verbs": ["get", "update"]},
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "patch"]},
     ]
 
 

@@ -1,0 +1,128 @@
+"""Requests that were accepted: kept until their operation is in the journal, and no longer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from aiculturekit import state
+from aiculturekit.control.arrivals import Arrivals, Request
+from aiculturekit.control.operations import Operation, Operations
+from aiculturekit.control.placements import Caller
+from aiculturekit.errors import NotFound
+from aiculturekit.state import settings
+from aiculturekit.state.databases import Database
+
+KEY = "shop@staging"
+
+
+class Placements:
+    """Operations that end when they are told to."""
+
+    def __init__(self, operations: Operations, database: Database) -> None:
+        self._operations, self._database = operations, database
+        self.begun: list[str] = []
+        self.journalled, self.ended = asyncio.Semaphore(0), asyncio.Semaphore(0)
+
+    async def rollback(self, key: str, *, number: int, caller: Caller) -> Operation:
+        if number == 0:
+            raise NotFound("there is no release 0")
+
+        async def work(emit: Any) -> int:
+            self.begun.append(caller.request)
+            await self.journalled.acquire()
+            await self._database.run(settings.remove, caller.request)  # as the pipeline does, in one transaction
+            await self.ended.acquire()
+            return number
+
+        return self._operations.start(key, verb="rollback", author=caller.author, work=work)
+
+
+class Stage:
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.operations = Operations(on_end=_nothing)
+        self.placements = Placements(self.operations, database)
+        placements: Any = self.placements
+        self.arrivals = Arrivals(database=database, placements=placements, operations=self.operations)
+
+    async def take(self, number: int) -> Operation:
+        return await self.arrivals.take(Request("rollback", KEY, {"number": number}, Caller("ada", "why")))
+
+    async def kept(self) -> list[str]:
+        return [name for name, _ in await self.database.run(settings.named, "arrival:")]
+
+    async def end(self) -> None:
+        await self.arrivals.close()
+        await self.operations.close()
+
+
+async def _nothing(_: Operation) -> None:
+    pass
+
+
+@pytest.fixture
+async def database() -> AsyncIterator[Database]:
+    one = state.open("memory://")
+    yield one
+    await one.close()
+
+
+async def settled() -> None:
+    await asyncio.sleep(0.05)
+
+
+async def test_what_is_refused_is_not_kept(database: Database) -> None:
+    stage = Stage(database)
+    with pytest.raises(NotFound):
+        await stage.take(0)
+    assert await stage.kept() == []
+
+
+async def test_the_next_daemon_begins_what_the_last_one_did_not_come_to_in_its_order(database: Database) -> None:
+    last = Stage(database)
+    for number in (1, 2, 3):
+        await last.take(number)
+    await settled()
+    assert len(last.placements.begun) == 1  # the others wait for their turn
+    await last.end()
+    following = Stage(database)
+    await following.arrivals.resume()
+    for _ in range(3):
+        following.placements.journalled.release()
+        following.placements.ended.release()
+    await settled()
+    assert following.placements.begun == sorted(following.placements.begun) and len(following.placements.begun) == 3
+    assert await following.kept() == []
+    await following.end()
+
+
+async def test_the_end_of_one_does_not_forget_a_later_one(database: Database) -> None:
+    """The first is in the journal, and its name is free; what comes then waits behind it."""
+    stage = Stage(database)
+    await stage.take(1)
+    stage.placements.journalled.release()
+    await settled()
+    assert await stage.kept() == []
+    await stage.take(2)
+    (waits,) = await stage.kept()
+    stage.placements.ended.release()
+    await settled()
+    assert stage.placements.begun[1:] == [waits]
+    assert await stage.kept() == [waits]
+    await stage.end()
+
+
+async def test_what_another_version_wrote_keeps_nobody_from_leading(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    for at, text in enumerate(('{"verb": "teleport"}', "[]", "no JSON")):
+        await database.run(settings.put, f"arrival:{at}", value=text)
+    stage = Stage(database)
+    with caplog.at_level(logging.ERROR):
+        await stage.arrivals.resume()
+    assert len(caplog.records) == 3 and len(await stage.kept()) == 3
