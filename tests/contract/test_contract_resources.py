@@ -19,10 +19,12 @@ import pytest
 import redis
 
 from aiculturekit.errors import Failed, Mistake
+from aiculturekit.errors import Refused as AicRefused
 from aiculturekit.resources import mails, outside
 from aiculturekit.resources.servers import Credential
 from tests.resources.clients import CLIENTS, S3, Client, Given, Refused
 from tests.resources.stages import Stage, credentials, require_mysql, stage
+from tests.servers import documents, needs
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
@@ -47,6 +49,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "s3": {"buckets": ["avatars", "films"]},
     "nats": {},
     "mysql": {},
+    "mongodb": {},
     "smtp": {},
     "custom": {"outputs": {"url": "http://${host}:${port}/kept"}},
 }
@@ -54,6 +57,7 @@ ROUNDS = int(os.environ.get("AIC_ROUNDS", "3"))
 WITH_VERBS = ("postgres", "redis", "s3", "nats", "mysql")
 """The types whose protocol can do all three: make, put, get. A mail can only be put; a custom resource has no users."""
 READ, WRITE, ADMIN = credentials("read", "write", "admin")
+ALL = (READ, WRITE, ADMIN)
 
 
 @pytest.fixture
@@ -65,9 +69,16 @@ def played(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stage]:
         body |= {"run": f"exec {sys.executable} {tmp_path / 'keeper.py'}", "directory": str(tmp_path)}
     if request.param == "mysql":
         require_mysql()
+    if request.param == "mongodb":
+        needs.built(documents.program)
     with stage(request.param, **body) as made:
-        made.start(READ, WRITE, ADMIN)
+        made.start(*users(made))
         yield made
+
+
+def users(played: Stage, *who: Credential) -> list[Credential]:
+    """The usual ones, or these; as administrators where the server knows no roles."""
+    return [dataclasses.replace(one, verb="admin") if played.kind == "mongodb" else one for one in who or ALL]
 
 
 def each(*kinds: str) -> Callable[[Any], Any]:
@@ -188,14 +199,14 @@ def test_a_mail_is_kept_and_found_and_a_reader_cannot_send(played: Stage) -> Non
 def test_asked_again_nothing_changes_and_nothing_is_lost(played: Stage) -> None:
     made(played)
     put(played, "one")
-    played.settle(READ, WRITE, ADMIN)
+    played.settle(*users(played))
     launch = played.server.prepare(played.ground)
     assert launch == played.server.prepare(played.ground), "the same declaration is the same launch: no restart"
     put(played, "two")
     assert get(played) == ["one", "two"]
 
 
-@each("postgres", "redis", "s3", "nats", "mysql", "smtp")
+@each("postgres", "redis", "s3", "nats", "mysql", "mongodb", "smtp")
 def test_who_has_no_credential_is_not_let_in(played: Stage) -> None:
     made(played)
     stranger = dataclasses.replace(WRITE, user="stranger")
@@ -206,21 +217,25 @@ def test_who_has_no_credential_is_not_let_in(played: Stage) -> None:
     assert get(played) == ["one"]
 
 
-@each("postgres", "redis", "s3", "nats", "mysql", "smtp")
+@each("postgres", "redis", "s3", "nats", "mysql", "mongodb", "smtp")
 def test_credentials_come_and_go_while_the_server_runs(played: Stage) -> None:
     made(played)
     assert played.process is not None
     pid = played.process.pid
     second = dataclasses.replace(WRITE, user="write~2", password="another-password-0123456789")
-    played.settle(READ, WRITE, ADMIN, second)
+    played.settle(*users(played, *ALL, second))
     for who in (WRITE, second):
         client(played).put(played.given(who), "by both")
-    played.settle(READ, ADMIN, second)
+    played.settle(*users(played, READ, ADMIN, second))
     deadline = time.monotonic() + 20
     while not refused(client(played).put, played.given(WRITE), "by one that was"):
         assert time.monotonic() < deadline, "a credential that is gone is still valid"
         time.sleep(0.1)
     client(played).put(played.given(second), "by one that is")
+    if played.kind == "mongodb":  # a server that knows no roles
+        with pytest.raises(AicRefused, match="knows no roles"):
+            played.settle(READ, ADMIN, second)
+        return
     demoted = dataclasses.replace(second, verb="read")
     played.settle(READ, ADMIN, demoted)
     assert refused(client(played).put, played.given(demoted), "never")
@@ -237,11 +252,11 @@ def test_what_was_acknowledged_survives_a_stop_and_a_kill(played: Stage) -> None
             put(played, text := f"{len(kept)} {number}")
             kept.append(text)
         end()
-        played.start(READ, WRITE, ADMIN)
+        played.start(*users(played))
     assert get(played) == kept
 
 
-@each("postgres", "redis", "s3", "nats", "mysql", "smtp")
+@each("postgres", "redis", "s3", "nats", "mysql", "mongodb", "smtp")
 @pytest.mark.timeout(60 + 20 * ROUNDS)
 def test_a_kill_in_the_middle_of_writing_loses_nothing_that_was_acknowledged(played: Stage) -> None:
     """AIC_ROUNDS=100 kills as often; then the longest way back is printed, too (-s)."""
@@ -260,7 +275,7 @@ def test_a_kill_in_the_middle_of_writing_loses_nothing_that_was_acknowledged(pla
         ended.set()
         writer.join()
         killed_at = time.monotonic()
-        played.start(READ, WRITE, ADMIN)
+        played.start(*users(played))
         longest = max(longest, time.monotonic() - killed_at)
     print(f"{played.kind}: {ROUNDS} kills, {len(acknowledged)} acknowledged, back after {longest:.1f} s at most")  # noqa: T201
     assert len(acknowledged) >= 10 * ROUNDS
@@ -278,7 +293,7 @@ def _write(played: Stage, name: str, acknowledged: list[str], ended: threading.E
         number += 1
 
 
-@each("postgres", "redis", "s3", "nats", "mysql", "smtp")
+@each("postgres", "redis", "s3", "nats", "mysql", "mongodb", "smtp")
 def test_no_password_is_seen_in_the_process_list_or_the_log(played: Stage) -> None:
     made(played)
     put(played, "one")

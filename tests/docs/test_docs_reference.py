@@ -30,8 +30,8 @@ its line, and `aic schema` prints a JSON Schema for editors. The file has no loo
 - **Plain words stay words**: `on`, `yes`, `1:30` and dates are text. Anchors, aliases and tags are refused.
 - **References**: `${resources.NAME.url}`, `${services.NAME.url}`, `${env.NAME}`, `${env.NAME:-default}`; `$${` writes a plain `${`.
 
-What the target `local:` cannot do yet — functions, topics, config, MySQL and MongoDB without a `url:`, images — is checked like
-everything else and refused before anything is touched.
+What the target `local:` cannot do yet — functions, topics, config, `build:` — is checked like everything else
+and refused before anything is touched.
 """
 
 

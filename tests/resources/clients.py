@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import smtplib
+import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from email.message import EmailMessage
 from typing import Any, Protocol
 
@@ -16,6 +17,8 @@ import nats
 import nats.errors
 import nats.js.errors
 import psycopg
+import pymongo
+import pymongo.errors
 import pymysql
 import redis
 
@@ -82,6 +85,26 @@ class Mysql:
                 return list(cursor.fetchall())
         except (pymysql.err.OperationalError, pymysql.err.ProgrammingError) as error:
             raise Refused(str(error)) from error
+
+
+class Mongodb:
+    def make(self, given: Given) -> None:
+        self.run(given, lambda things: things.create_index("at"))
+
+    def put(self, given: Given, text: str) -> None:
+        self.run(given, lambda things: things.insert_one({"text": text, "at": time.time_ns()}))
+
+    def get(self, given: Given) -> list[str]:
+        found: list[str] = self.run(given, lambda things: [one["text"] for one in things.find().sort("at")])
+        return found
+
+    def run(self, given: Given, work: Callable[[Any], Any]) -> Any:
+        """With the collection that holds the texts."""
+        with pymongo.MongoClient(given["url"], serverSelectionTimeoutMS=10000, socketTimeoutMS=30000) as client:
+            try:
+                return work(client.get_default_database()["things"])
+            except pymongo.errors.OperationFailure as error:
+                raise Refused(str(error)) from error
 
 
 class Redis:
@@ -225,6 +248,7 @@ CLIENTS: Mapping[str, Client] = {
     "s3": S3(),
     "nats": Nats(),
     "mysql": Mysql(),
+    "mongodb": Mongodb(),
     "smtp": Smtp(),
     "custom": Custom(),
 }

@@ -20,10 +20,11 @@ import pytest
 from aiculturekit.engine import probes
 from aiculturekit.engine.workloads import Probe
 from aiculturekit.locator import Locator
-from aiculturekit.resources import outputs, places, tools
+from aiculturekit.resources import outputs, places, processes, programs, tools
 from aiculturekit.resources.backends.mysql import engines
 from aiculturekit.resources.kinds import BACKENDS
-from aiculturekit.resources.servers import Credential, Ground
+from aiculturekit.resources.servers import Contained, Credential, Ground, Launch
+from tests.servers import documents
 
 DEADLINE = 60.0
 
@@ -43,24 +44,26 @@ class Stage:
     async def _ground(self, home: Path, body: Mapping[str, Any]) -> Ground:
         uid = places.server_uid()
         tool = self.server.tool(body)
-        programs = Path()
+        found = Path()
         if tool:
-            programs = await tools.ensure(
+            found = await tools.ensure(
                 tool,
                 cache=places.cache(uid),
                 is_reachable=lambda path: places.is_reachable(path, uid),
                 progress=lambda _: None,
             )
+        elif isinstance(self.server, Contained):
+            found = documents.program().parent  # as if that were the image's root
         folder = places.create(home, "stage", "thing", uid=uid)
         sockets = places.sockets(home, "stage", "thing", uid=uid)
-        return Ground("stage", "thing", body, folder, sockets, programs, uid, cache=places.cache(uid))
+        return Ground("stage", "thing", body, folder, sockets, found, uid, cache=places.cache(uid))
 
     def start(self, *credentials: Credential) -> None:
         launch = self.server.prepare(self.ground)
         environment = {"PATH": os.environ["PATH"], "PORT": str(self.port), **launch.environment}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                ["/bin/sh", "-c", launch.command],
+                ["/bin/sh", "-c", self._command(launch)],
                 cwd=launch.directory or self.ground.folder,
                 env=environment,
                 stdout=log,
@@ -68,7 +71,17 @@ class Stage:
                 start_new_session=True,
             )
         asyncio.run(self._ready(Probe(**launch.probe), environment))
+        if launch.arguments:
+            processes.note(self.ground, pid=self.process.pid, port=self.port)
         self.settle(*credentials)
+
+    def _command(self, launch: Launch) -> str:
+        """What would run in a container runs without one here: the backend is on the stage, and not the engine."""
+        if not launch.arguments:
+            return launch.command
+        program, *words = (word.replace("$(PORT)", "$PORT") for word in launch.arguments)
+        prefix = programs.prefix(self.ground.uid)
+        return f"exec {processes.quoted(*prefix, self.ground.programs / program.lstrip('/'), *words)}"
 
     async def _ready(self, probe: Probe, environment: Mapping[str, str]) -> None:
         deadline = time.monotonic() + DEADLINE

@@ -1,4 +1,4 @@
-"""The programs of a Kubernetes for tests, built by Go once and kept in the user's cache by version.
+"""The programs of a Kubernetes for tests, and a server of MongoDB's protocol, built by Go once and kept in the user's cache by version.
 
 Kubernetes' own come from one build: five sixths of the time are what they share (two cores with nothing else to do: six minutes from an empty
 cache, half a minute from Go's own). One binary for all of them would save half a minute more and cost 25 to 45 MiB of memory in each process.
@@ -22,9 +22,9 @@ import platformdirs
 
 from tests.servers.needs import Missing
 
-VERSION, ETCD, KWOK = "1.34.4", "3.6.16", "0.7.0"
+VERSION, ETCD, KWOK, FERRETDB = "1.34.4", "3.6.16", "0.7.0", "1.24.2"
 COMMANDS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl", "kubelet", "kube-proxy")
-EVERYTHING = (*COMMANDS, "etcd", "kwok", "coredns", "pause", "echo")
+EVERYTHING = (*COMMANDS, "etcd", "kwok", "coredns", "pause", "echo", "ferretdb")
 """As a script this module builds it, or what it is given."""
 SOURCES = Path(__file__).parent / "kubernetes"
 """What is ours: each folder one program, with a go.mod."""
@@ -53,7 +53,7 @@ def obstacle(*names: str) -> str | None:
     """Why `built` would fail at once; None where it has what it needs."""
     if shutil.which("go") or all(map(_is_there, names)):
         return None
-    return "there is no Go to build Kubernetes with (https://go.dev/dl/)"
+    return f"there is no Go to build {names[0]} with (https://go.dev/dl/)"
 
 
 def _is_there(name: str) -> bool:
@@ -65,6 +65,8 @@ def _folder(name: str) -> Path:
         return CACHE / f"kubernetes-{VERSION}"
     if name == "kwok":
         return CACHE / f"kwok-{KWOK}"
+    if name == "ferretdb":
+        return CACHE / f"ferretdb-{FERRETDB}"
     content = b"".join(file.read_bytes() for file in sorted((SOURCES / name).iterdir()))
     return CACHE / f"{name}-{hashlib.sha256(content).hexdigest()[:16]}"
 
@@ -120,10 +122,22 @@ def _build_other(scratch: Path, name: str) -> None:
     elif name == "kwok":
         _require(module, package := "sigs.k8s.io/kwok/cmd/kwok", f"sigs.k8s.io/kwok v{KWOK}")
         _go_build(module, str(made), package, flags=f"-X sigs.k8s.io/kwok/pkg/consts.Version=v{KWOK}")
+    elif name == "ferretdb":
+        _build_ferretdb(module, made)
     else:
         shutil.copytree(SOURCES / name, module)
         _go_build(module, str(made), ".")
     _put(made, name)
+
+
+def _build_ferretdb(module: Path, made: Path) -> None:
+    """Its version is a file that is made for each release, and that its module lacks."""
+    answer = json.loads(_go(Path("/"), "mod", "download", "-json", f"github.com/FerretDB/FerretDB@v{FERRETDB}"))
+    shutil.copytree(answer["Dir"], module, copy_function=shutil.copyfile)
+    for folder in (module, *module.rglob("*/")):
+        folder.chmod(0o755)
+    (module / "build" / "version" / "version.txt").write_text(f"v{FERRETDB}\n")
+    _go_build(module, str(made), "./cmd/ferretdb")
 
 
 def _require(module: Path, package: str, version: str) -> None:

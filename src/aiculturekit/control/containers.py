@@ -128,7 +128,8 @@ def is_contained(resource: Resource) -> bool:
 def service(name: str, resource: Resource) -> Service:
     row = ROWS[resource.type]
     filled = _filled(dict(row.service), _values(name, resource))
-    found = {"image": row.image.format(version=_version(resource)), "restart": "unless-stopped", **filled}
+    image = resource.image or row.image.format(version=_version(resource))
+    found = {"image": image, "restart": "unless-stopped", **filled}
     if script(resource):
         found["configs"] = [{"source": name, "target": "/docker-entrypoint-initdb.d/aic.sql"}]
     return found | ({} if resource.type == "smtp" else {"volumes": [f"{name}:{_data(resource)}"]})

@@ -33,6 +33,8 @@ _FIXED = ["bus", "fs", "irq", "sys", "sysrq-trigger"]
 _SEPARATE = ["pid", "ipc", "uts", "mount", "cgroup"]
 """The network is the room's, in which crun itself stands."""
 _LONGEST = 20.0
+_PORT = "$(PORT)"
+"""As in a pod's arguments: for what reads no variable and has no shell."""
 
 
 def obstacle() -> str | None:
@@ -119,7 +121,7 @@ def specification(container: Container, *, environment: Mapping[str, str], files
                 "additionalGids": list(container.groups),
                 "umask": 0o22,
             },
-            "args": list(container.arguments),
+            "args": [one.replace(_PORT, environment.get("PORT", "")) for one in container.arguments],
             "env": [f"{name}={value}" for name, value in sorted(environment.items())],
             "cwd": container.directory,
             "capabilities": {},

@@ -61,6 +61,8 @@ def is_played(resource: Resource) -> bool:
 def _server(granted: Table, name: str, resource: Resource, sources: Mapping[str, str]) -> Document:
     """The process beside the data: what it must be restarted for, and who may use it."""
     body = resource.model_dump(mode="json", exclude_none=True, exclude={"backup", "url", "health", "source"})
+    if resource.image:
+        body |= {"directory": str(resource.directory)}
     if resource.run:
         body |= {"directory": str(resource.directory), "probe": _probe(resource.health)}
     if resource.source is not None:

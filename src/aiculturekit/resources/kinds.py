@@ -16,14 +16,13 @@ _NONE: Mapping[str, str] = MappingProxyType({})
 @dataclasses.dataclass(frozen=True, slots=True)
 class Kind:
     """One type. `scheme` begins its URL; `title` is its name for people. `protocol` is what the mesh may take its connections for.
-    `embedded`: its server comes with us and runs here; else it is what a `url:` names. `port` is the usual one of such a server, for
-    the URLs that leave it out; `schemes` are all that may begin them. `versions` has the package's exact version of each that may be
-    asked for, the usual one last; PostgreSQL has its own table, and MySQL what the machine has."""
+    `port` is the usual one of such a server, for the URLs that leave it out; `schemes` are all that may begin them. `versions` has the
+    package's exact version of each that may be asked for, the usual one last; PostgreSQL has its own table, MySQL what the machine has,
+    and MongoDB what its registry has."""
 
     title: str
     scheme: str
     protocol: Literal["tcp", "http"] = "tcp"
-    is_embedded: bool = False
     port: int | None = None
     schemes: tuple[str, ...] = ()
     versions: Mapping[str, str] = dataclasses.field(default_factory=lambda: _NONE, hash=False)
@@ -33,19 +32,16 @@ KINDS: Mapping[str, Kind] = {
     "postgres": Kind(
         "PostgreSQL",
         "postgresql",
-        is_embedded=True,
         port=5432,
         schemes=("postgresql", "postgres"),
     ),
-    "redis": Kind(
-        "Valkey", "redis", is_embedded=True, port=6379, schemes=("redis", "rediss"), versions={"9": "9.1.2.post2"}
-    ),
-    "s3": Kind("S3", "s3", protocol="http", is_embedded=True, schemes=("s3",), versions={"4": "4.48"}),
-    "nats": Kind("NATS", "nats", is_embedded=True, port=4222, schemes=("nats", "tls"), versions={"2": "2.15.1"}),
-    "mysql": Kind("MySQL", "mysql", is_embedded=True, port=3306, schemes=("mysql", "mariadb")),
+    "redis": Kind("Valkey", "redis", port=6379, schemes=("redis", "rediss"), versions={"9": "9.1.2.post2"}),
+    "s3": Kind("S3", "s3", protocol="http", schemes=("s3",), versions={"4": "4.48"}),
+    "nats": Kind("NATS", "nats", port=4222, schemes=("nats", "tls"), versions={"2": "2.15.1"}),
+    "mysql": Kind("MySQL", "mysql", port=3306, schemes=("mysql", "mariadb")),
     "mongodb": Kind("MongoDB", "mongodb", port=27017, schemes=("mongodb",)),
-    "smtp": Kind("SMTP", "smtp", is_embedded=True, port=587, schemes=("smtp", "smtps"), versions={"1": "1.4.6"}),
-    "custom": Kind("custom", "tcp", is_embedded=True),
+    "smtp": Kind("SMTP", "smtp", port=587, schemes=("smtp", "smtps"), versions={"1": "1.4.6"}),
+    "custom": Kind("custom", "tcp"),
 }
 """Those that a server plays. `sqlite` and `volume` are files and need none."""
 
@@ -57,6 +53,7 @@ BACKENDS = Registry(
         "s3": "aiculturekit.resources.backends.s3:S3",
         "nats": "aiculturekit.resources.backends.nats:Nats",
         "mysql": "aiculturekit.resources.backends.mysql:Mysql",
+        "mongodb": "aiculturekit.resources.backends.mongodb:Mongodb",
         "smtp": "aiculturekit.resources.backends.smtp:Smtp",
         "custom": "aiculturekit.resources.backends.custom:Custom",
     },

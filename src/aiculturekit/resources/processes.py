@@ -12,19 +12,21 @@ import os
 import secrets
 import shlex
 import signal
+import sys
+import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import psutil
 
-from aiculturekit import namespaces
+from aiculturekit import namespaces, threads
 from aiculturekit.errors import Failed
 from aiculturekit.language import say
 from aiculturekit.resources import programs
 from aiculturekit.resources.servers import Ground
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-_RUNNING = "running"
+_RUNNING, _STANDING_STILL = "running", 10.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -55,15 +57,58 @@ def _quoted(text: str) -> str:
     return shlex.quote(text) if text else ""
 
 
+def note(ground: Ground, *, pid: int, port: int) -> None:
+    """Of a server that leaves none by itself. Blocks."""
+    with contextlib.suppress(psutil.Error):
+        write(ground.sockets / _RUNNING, f"{pid} {port} {psutil.Process(pid).create_time()}", uid=None)
+
+
 def running(ground: Ground) -> Running:
     """Raises Failed where it does not run."""
     try:
-        pid, port = map(int, (ground.sockets / _RUNNING).read_text().split())
-        if not any(str(ground.folder) in word for word in psutil.Process(pid).cmdline()):
+        pid, port, *since = (ground.sockets / _RUNNING).read_text().split()
+        found, process = Running(int(pid), int(port)), psutil.Process(int(pid))
+        if not (_is_of(ground, process) if not since else since == [str(process.create_time())]):
             raise ProcessLookupError  # the number is somebody else's by now
     except (OSError, ValueError, psutil.Error):
         raise Failed(say("{name} does not run", name=ground.name), hint=say("`aic up` starts it")) from None
-    return Running(pid, port)
+    return found
+
+
+def _is_of(ground: Ground, process: psutil.Process) -> bool:
+    return any(str(ground.folder) in word for word in process.cmdline())
+
+
+@contextlib.asynccontextmanager
+async def still(pid: int) -> AsyncIterator[None]:
+    """The process and those that it began do nothing meanwhile: a copy of its files is what a crash at this moment would leave. A daemon
+    that dies meanwhile: the next one lets it go on. Raises Failed."""
+    pids = [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
+    try:
+        for one in pids:
+            os.kill(one, signal.SIGSTOP)
+        await _stillness(pids)
+        yield
+    finally:
+        for one in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(one, signal.SIGCONT)
+
+
+async def _stillness(pids: Sequence[int]) -> None:
+    """Every thread of them has stopped. Raises Failed."""
+    deadline = time.monotonic() + _STANDING_STILL
+    while not await threads.run(all, map(_is_still, pids)):
+        if time.monotonic() > deadline:
+            raise Failed(say("the server could not be held still to be copied"), hint=say("run the command again"))
+        await asyncio.sleep(0.005)
+
+
+def _is_still(pid: int) -> bool:
+    if sys.platform != "linux":
+        return bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+    tasks = Path(f"/proc/{pid}/task").glob("*/stat")
+    return all(task.read_text().rpartition(")")[2].split()[0] in "tTZX" for task in tasks)
 
 
 def reload(ground: Ground) -> None:

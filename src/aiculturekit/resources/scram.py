@@ -22,10 +22,11 @@ def verifier(password: str, *, salt: bytes | None = None) -> str:
 
 
 class Client:
-    """The client's side of one exchange (RFC 5802, 3), without channel binding."""
+    """The client's side of one exchange (RFC 5802, 3), without channel binding. PostgreSQL knows the user before, and reads none here."""
 
-    def __init__(self, password: str, *, nonce: str | None = None) -> None:
-        self._password, self._bare = password, f"n=,r={nonce or secrets.token_urlsafe(18)}"
+    def __init__(self, password: str, *, user: str = "", nonce: str | None = None) -> None:
+        named = user.replace("=", "=3D").replace(",", "=2C")
+        self._password, self._bare = password, f"n={named},r={nonce or secrets.token_urlsafe(18)}"
 
     def first(self) -> bytes:
         return f"n,,{self._bare}".encode()

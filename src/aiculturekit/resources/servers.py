@@ -45,7 +45,8 @@ class Ground:
 @dataclasses.dataclass(frozen=True, slots=True)
 class Launch:
     """How the server is started: a command for the shell, in which $PORT is the port of loopback that it must listen on, and the probe
-    that tells when it can be used (the keys of a workload's). `directory` is where it runs; None: where its data is."""
+    that tells when it can be used (the keys of a workload's). `directory` is where it runs; None: where its data is. `arguments` are those
+    of a server that runs in a container, with $(PORT) for its port; `command` then says them for people."""
 
     command: str
     probe: Mapping[str, Any] = dataclasses.field(hash=False)
@@ -53,6 +54,7 @@ class Launch:
     startup: float = 60.0
     grace: float = 30.0
     directory: Path | None = None
+    arguments: tuple[str, ...] = ()
 
 
 class Server(Protocol):
@@ -71,6 +73,16 @@ class Server(Protocol):
 
     def url(self, ground: Ground, credential: Credential, *, host: str, port: int) -> str:
         """What a client is given."""
+        ...
+
+
+@runtime_checkable
+class Contained(Server, Protocol):
+    """A backend whose server comes as an image: `ground.programs` is its unpacked file system, `ground.folder` has the same path in the
+    container, and `Launch.arguments` are what runs there."""
+
+    def image(self, body: Mapping[str, Any]) -> str:
+        """Its reference. Pure."""
         ...
 
 

@@ -93,6 +93,11 @@ class Resource(Part):
 
     type: ResourceType = Field(description="What it is.")
     version: Text | None = Field(None, description="Version, pinned at creation.")
+    image: Text | None = Field(
+        None,
+        pattern=r"^\S+$",
+        description="Image of its server, which runs in a container: ghcr.io/ferretdb/ferretdb:1.24.2.",
+    )
     url: str | None = Field(
         None, pattern=r"^[a-z][a-z0-9+.-]*:\S+$", description="An existing server: checked, never created or deleted."
     )

@@ -18,6 +18,7 @@ _OWN: Mapping[str, tuple[str, ...]] = {
     "extensions": ("postgres",),
     "databases": ("postgres", "mysql"),
     "buckets": ("s3",),
+    "image": ("mongodb",),
     "run": ("custom",),
     "source": ("custom",),
     "health": ("custom",),
@@ -69,6 +70,9 @@ def findings(name: str, resource: Resource) -> Iterator[Finding]:
             yield (*path, key), message, say("it belongs to {types}; leave it out", types=", ".join(_OWN[key]))
     if resource.type == "custom":
         yield from _custom(path, resource)
+    if resource.image and (resource.version or resource.url):
+        message = say("`image:` and {key} do not go together", key="`version:`" if resource.version else "`url:`")
+        yield (*path, "image"), message, say("an image has its version in its name, and an existing server needs none")
     if resource.url:
         yield from _url(path, resource)
     yield from _buckets(path, resource)

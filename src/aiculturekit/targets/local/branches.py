@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aiculturekit import threads
-from aiculturekit.errors import NotFound
+from aiculturekit.errors import NotFound, Refused
 from aiculturekit.language import say
 from aiculturekit.plan.documents import Document
 from aiculturekit.resources import places
-from aiculturekit.resources.servers import Credential, Ground
+from aiculturekit.resources.servers import Contained, Credential, Ground
 from aiculturekit.targets.local import data, scratches
 from aiculturekit.targets.local.snapshots import Snapshots
 from aiculturekit.targets.local.stores import Stores, backend
@@ -58,6 +58,11 @@ class Branches:
             )
         folder = self._snapshots.folder(app, f".branch-{identifier}")
         server = next((d for d in documents if d.key == ("server", name)), None)
+        if server and isinstance(backend(server), Contained):
+            raise Refused(
+                say("{name} runs in a container, which has no branches", name=name),
+                hint=say("save its data with `aic snapshot save`, and start a copy: `aic up --from NAME`"),
+            )
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(threads.run, shutil.rmtree, folder, ignore_errors=True)
             await threads.run(folder.mkdir, parents=True)

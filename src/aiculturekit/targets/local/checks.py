@@ -9,6 +9,7 @@ from aiculturekit.errors import Mistake, Problem
 from aiculturekit.language import say
 from aiculturekit.locator import Locator
 from aiculturekit.resources import kinds
+from aiculturekit.resources.servers import Contained
 from aiculturekit.spec import secrets
 from aiculturekit.spec.models import Application
 from aiculturekit.spec.services import Service
@@ -44,16 +45,6 @@ def _resources(application: Application) -> Iterator[tuple[str, str, str]]:
         kind = kinds.KINDS.get(resource.type)
         if resource.url or kind is None:
             continue
-        if not kind.is_embedded:
-            yield (
-                f"resources.{name}.type",
-                say("{title} does not come with the platform", title=kind.title),
-                say(
-                    "install a server of your own and name it: url: {scheme}://USER:PASSWORD@HOST/NAME",
-                    scheme=kind.scheme,
-                ),
-            )
-            continue
         try:
             kinds.BACKENDS.load(Locator(resource.type))().tool({"version": resource.version})
         except Mistake as mistake:
@@ -74,25 +65,35 @@ def _services(application: Application) -> Iterator[tuple[str, str, str]]:
 
 def _images(application: Application, *, is_isolated: bool) -> Iterator[tuple[str, str, str]]:
     obstacle = containers.obstacle()
-    for path in _named(application):
+    for path, instead in _named(application):
         if not is_isolated:
-            yield (
-                path,
-                say("an image runs in a network of its own only, and there is none here"),
-                say("run the daemon as root on Linux, without AIC_ISOLATION=off; or use `run:` with a command"),
-            )
+            hint = say("run the daemon as root on Linux, without AIC_ISOLATION=off; or {instead}", instead=instead)
+            yield path, say("an image runs in a network of its own only, and there is none here"), hint
         elif obstacle:
-            yield path, obstacle, say("install it: apt-get install crun, dnf install crun, apk add crun")
+            hint = say(
+                "install it: apt-get install crun, dnf install crun, apk add crun; or {instead}", instead=instead
+            )
+            yield path, obstacle, hint
 
 
-def _named(application: Application) -> Iterator[str]:
-    """Where the file names an image that is to run."""
+def _named(application: Application) -> Iterator[tuple[str, str]]:
+    """Where the file names an image that is to run, and what to write instead."""
+    command = say("use `run:` with a command")
     for name, service in application.services.items():
         if service.image:
-            yield f"services.{name}.image"
-        yield from (
-            f"services.{name}.versions.{v}.image" for v, d in service.versions.items() if d.image and not service.image
-        )
+            yield f"services.{name}.image", command
+        for v, d in service.versions.items():
+            if d.image and not service.image:
+                yield f"services.{name}.versions.{v}.image", command
+    for name, resource in application.resources.items():
+        if not resource.url and resource.type in kinds.BACKENDS.schemes and _is_contained(resource.type):
+            scheme = kinds.KINDS[resource.type].scheme
+            server = say("name a server of yours: url: {scheme}://USER:PASSWORD@HOST/NAME", scheme=scheme)
+            yield f"resources.{name}.{'image' if resource.image else 'type'}", server
+
+
+def _is_contained(kind: str) -> bool:
+    return isinstance(kinds.BACKENDS.load(Locator(kind))(), Contained)
 
 
 def _migration(name: str, service: Service) -> Iterator[tuple[str, str, str]]:

@@ -11,12 +11,13 @@ from aiculturekit import shells, threads
 from aiculturekit.engine.environments import Environment
 from aiculturekit.engine.workloads import Container, Mount
 from aiculturekit.errors import Mistake
-from aiculturekit.images import roots, runnables
+from aiculturekit.images import roots, runnables, users
 from aiculturekit.images.blobs import Store
 from aiculturekit.images.runnables import Runnable
 from aiculturekit.images.users import User
 from aiculturekit.language import say
 from aiculturekit.plan.documents import Document
+from aiculturekit.resources.servers import Ground, Launch
 from aiculturekit.targets.local import data
 
 
@@ -25,11 +26,26 @@ async def prepare(
 ) -> tuple[Environment, Container]:
     """Raises what finding, fetching and unpacking an image raises, each with what to do next."""
     places = [str(one.place) for one in mounts]
-    found = await runnables.prepare(_reference(document), folder=_store(home), places=places, progress=tell)
+    found = await runnables.prepare(
+        reference(document.body["image"], document.body["directory"]), folder=_store(home), places=places, progress=tell
+    )
     for one in mounts:
         if not one.is_read_only:
             await threads.run(_give, one.place, found.user)
     return Environment(found.variables, digest=found.digest), _container(document, found, mounts)
+
+
+async def served(image: str, ground: Ground, *, home: Path, tell: Callable[[str], None]) -> Runnable:
+    """The image of a resource's server, ready to see the resource's folder. Raises what finding, fetching and unpacking an image raises."""
+    return await runnables.prepare(image, folder=_store(home), places=[str(ground.folder)], progress=tell)
+
+
+def server(ground: Ground, launch: Launch) -> Container:
+    """The container of a resource's server: as the user who runs servers and owns the resource's folder, of all the machine's its one."""
+    uid = users.NOBODY if ground.uid is None else ground.uid
+    return Container(
+        root=ground.programs, arguments=launch.arguments, user=uid, group=uid, mounts=(Mount(ground.folder),)
+    )
 
 
 def inherited(environment: Environment) -> dict[str, str]:
@@ -62,12 +78,9 @@ def _store(home: Path) -> Path:
     return home / "images"
 
 
-def _reference(document: Document) -> str:
-    """A layout's directory is relative to the workload's."""
-    text: str = document.body["image"]
-    if not text.startswith("oci:"):
-        return text
-    return f"oci:{Path(document.body['directory']) / text.removeprefix('oci:')}"
+def reference(text: str, directory: str) -> str:
+    """A layout's directory is relative to this one."""
+    return f"oci:{Path(directory) / text.removeprefix('oci:')}" if text.startswith("oci:") else text
 
 
 def _container(document: Document, found: Runnable, mounts: Sequence[Mount]) -> Container:

@@ -7,6 +7,7 @@ no document in force needs it any more.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import hashlib
 import json
 import os
@@ -19,15 +20,16 @@ from aiculturekit import threads
 from aiculturekit.engine.supervisor import Engine
 from aiculturekit.engine.workloads import Key, Probe, Status, Workload
 from aiculturekit.errors import HostTrouble
+from aiculturekit.images.runnables import Runnable
 from aiculturekit.language import say
 from aiculturekit.locator import Locator
 from aiculturekit.plan import permissions
 from aiculturekit.plan.documents import Document
-from aiculturekit.resources import outputs, places, tools
+from aiculturekit.resources import outputs, places, processes, tools
 from aiculturekit.resources.kinds import BACKENDS
-from aiculturekit.resources.servers import Credential, Ground, Launch, Server, Several, Verb
+from aiculturekit.resources.servers import Contained, Credential, Ground, Launch, Server, Several, Verb
 from aiculturekit.targets import nodes
-from aiculturekit.targets.local import data
+from aiculturekit.targets.local import containers, data
 from aiculturekit.targets.local.credentials import Credentials
 
 Users = frozenset[tuple[str, Verb]]
@@ -58,8 +60,14 @@ class Stores:
         """The server runs as the document says, for who stands in it and for who still needs it. Raises Failed, Mistake, Refused."""
         server = backend(document)
         ground = await self.ground(app, document, tell=tell)
+        image: Runnable | None = None
+        if isinstance(server, Contained):
+            image = await containers.served(_image(server, document), ground, home=self._home, tell=tell)
+            ground = dataclasses.replace(ground, programs=image.root)
         launch = await threads.run(server.prepare, ground)
-        await self._engine.apply(_workload(app, document, ground, launch, release=release), progress=tell)
+        await self._engine.apply(_workload(app, document, ground, launch, release=release, image=image), progress=tell)
+        if image:
+            ground = await self.ground(app, document)
         await self._settle(server, ground, declared_users(document) | needed)
 
     async def stop(self, app: str, document: Document) -> None:
@@ -186,13 +194,31 @@ class Stores:
         except OSError as error:
             raise HostTrouble(say("resources/{name}: {error}", name=document.name, error=str(error))) from error
         cache = places.cache(self._uid)
-        return Ground(app, document.name, document.body, folder, sockets, programs, self._uid, cache=cache)
+        found = Ground(app, document.name, document.body, folder, sockets, programs, self._uid, cache=cache)
+        return await threads.run(_seen, found, self.status(app, document.name))
 
     async def _settle(self, server: Server, ground: Ground, users: Users) -> None:
         async with self._turns[ground.app, ground.name]:
             valid = await self._credentials.ensure(ground.app, ground.name, users)
             await server.settle(ground, [*valid, *self._guests[ground.app, ground.name]])
             self._settled[ground.app, ground.name] = users
+
+
+def _image(server: Contained, document: Document) -> str:
+    """A layout's directory is relative to the application's file."""
+    text = server.image(document.body)
+    return containers.reference(text, document.body.get("directory", ""))
+
+
+def _seen(ground: Ground, status: Status | None) -> Ground:
+    """With what the engine alone knows of a server in a container that runs: its image, and the way in. Blocks."""
+    container = status.workload.container if status else None
+    if status is None or container is None:
+        return ground
+    for one in status.instances:
+        if one.pid is not None and one.port is not None:
+            processes.note(ground, pid=one.pid, port=one.port)
+    return dataclasses.replace(ground, programs=container.root)
 
 
 def backend(document: Document) -> Server:
@@ -225,24 +251,29 @@ def _key(app: str, name: str) -> Key:
     return Key(app, name, nodes.SERVER_VERSION)
 
 
-def _workload(app: str, document: Document, ground: Ground, launch: Launch, *, release: int) -> Workload:
-    environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8", **launch.environment}
+def _workload(
+    app: str, document: Document, ground: Ground, launch: Launch, *, release: int, image: Runnable | None = None
+) -> Workload:
+    usual = image.variables if image else {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"}
     return Workload(
         key=_key(app, document.name),
         command=launch.command,
         directory=launch.directory or ground.folder,
-        revision=_revision(document.body, launch),
-        environment=environment,
+        revision=_revision(document.body, launch, image.digest if image else ""),
+        environment={**usual, **launch.environment},
         kind="resource",
         readiness=Probe(**launch.probe),
         startup=launch.startup,
         grace=launch.grace,
         release=release,
+        container=containers.server(ground, launch) if image else None,
     )
 
 
-def _revision(body: Mapping[str, object], launch: Launch) -> str:
+def _revision(body: Mapping[str, object], launch: Launch, image: str) -> str:
     """A digest of all that must restart the server: not who uses it."""
     kept = {key: value for key, value in body.items() if key != "users"}
-    text = json.dumps([kept, launch.command, sorted(launch.environment.items())], sort_keys=True)
+    text = json.dumps(
+        [kept, launch.command, sorted(launch.environment.items()), *([image] if image else ())], sort_keys=True
+    )
     return hashlib.sha256(text.encode()).hexdigest()[:12]

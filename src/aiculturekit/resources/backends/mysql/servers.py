@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 import re
-import signal
-import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import psutil
 
 from aiculturekit import threads
 from aiculturekit.errors import Failed, Mistake
@@ -27,7 +20,6 @@ from aiculturekit.resources.tools import Tool
 
 _DATABASE = re.compile(r"[a-z_][a-z0-9_-]{0,62}")
 _SETTLING, _COUNTING = 60.0, 3600.0
-_STANDING_STILL = 10.0
 
 
 class Mysql:
@@ -62,12 +54,8 @@ class Mysql:
         recovers from. A daemon that dies meanwhile: the next one lets the server go on."""
         pid = (await threads.run(processes.running, ground)).pid
         await threads.run(copies.tree, ground.folder, into, leave=("data",))
-        os.kill(pid, signal.SIGSTOP)
-        try:
-            await _stillness(pid)
+        async with processes.still(pid):
             await threads.run(copies.tree, folders.data(ground), into / "data")
-        finally:
-            os.kill(pid, signal.SIGCONT)
 
     async def contents(self, ground: Ground) -> dict[str, Any]:
         """Each table's rows and its checksum."""
@@ -176,19 +164,3 @@ async def _upgrade(ground: Ground, engine: Engine) -> None:
             command: list[str | Path] = [program, f"--defaults-file={folders.options(ground)}"]
             await programs.ask(command, uid=ground.uid, directory=ground.folder, seconds=_COUNTING)
     await threads.run(folders.note, ground, engine)
-
-
-async def _stillness(pid: int) -> None:
-    """Every thread of it has stopped. Raises Failed."""
-    deadline = time.monotonic() + _STANDING_STILL
-    while not await threads.run(_is_still, pid):
-        if time.monotonic() > deadline:
-            raise Failed(say("the server could not be held still to be copied"), hint=say("run the command again"))
-        await asyncio.sleep(0.005)
-
-
-def _is_still(pid: int) -> bool:
-    if sys.platform != "linux":
-        return bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED)
-    tasks = Path(f"/proc/{pid}/task").glob("*/stat")
-    return all(task.read_text().rpartition(")")[2].split()[0] in "tTZX" for task in tasks)
