@@ -23,6 +23,7 @@ from aiculturekit.engine import containers, limits
 from benchmarks.products import SHOP, Product, application, product
 from tests.images import bases
 from tests.servers import distributions as servers
+from tests.servers import needs, podmans
 
 _OBSTACLE = namespaces.obstacle() or containers.obstacle() or servers.MISSING or bases.missing()
 pytestmark = [
@@ -289,6 +290,46 @@ def test_an_image_that_is_not_there_is_said_before_anything_changes(
     file = {"app": "gone", "services": {"web": {"image": f"{registry}/team/gone:v1"}}}
     done = walls.run("up", "-d", str(application(folder / "gone", yaml.safe_dump(file))))
     assert done.returncode != 0 and "has no team/gone/manifests/v1" in done.stdout + done.stderr
+
+
+@pytest.fixture
+def engine() -> Iterator[podmans.Served]:
+    needs.need(podmans.MISSING)
+    with podmans.running() as made:
+        yield made
+
+
+@pytest.fixture
+def beside(engine: podmans.Served) -> Iterator[Product]:
+    """A machine on which that engine answers."""
+    with product() as made:
+        made.set(AIC_ISOLATION="on", DOCKER_HOST=f"unix://{engine.place}")
+        yield made
+
+
+def test_an_image_that_only_an_engine_of_this_machine_has_runs_as_any_other(
+    folder: Path, beside: Product, engine: podmans.Served, python: str
+) -> None:
+    """It is taken over once, and then needs neither the engine nor a registry."""
+    code = folder / "kept-code"
+    code.mkdir()
+    (code / "server.py").write_text(SMALL)
+    application(
+        code, yaml.safe_dump({"app": "kept", "services": {"web": {"run": "python3 server.py", "base": python}}})
+    )
+    beside.aic("build", str(code), "-o", str(folder / "kept.tar"))
+    assert "kept-web" in engine.load(folder / "kept.tar")
+    service = {"image": "docker-daemon:kept-web:latest", "public": "/small", "needs": ["resources/notes"]}
+    file = {"app": "kept", "services": {"web": service}, "resources": {"notes": {"type": "sqlite"}}}
+    place = application(folder / "kept", yaml.safe_dump(file))
+    beside.aic("up", "-d", str(place))
+    assert ask(beside, "/small") == (200, "1")
+    assert said(contained(beside, "web"))["Uid"].split() == ["65532"] * 4
+    application(place, yaml.safe_dump({**file, "services": {"web": service | {"image": "docker-daemon:not-here:v1"}}}))
+    done = beside.run("up", "-d", str(place))
+    assert done.returncode != 0 and "has no image not-here:v1" in done.stdout + done.stderr
+    assert ask(beside, "/small") == (200, "2")
+    beside.aic("down", "kept")
 
 
 def test_down_leaves_nothing(shop: Product) -> None:

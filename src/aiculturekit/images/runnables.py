@@ -11,7 +11,7 @@ from typing import Any
 
 from aiculturekit import threads
 from aiculturekit.errors import BuildFailed, Mistake, Unreachable
-from aiculturekit.images import bases, descriptors, platforms, references, roots, users
+from aiculturekit.images import bases, descriptors, engines, platforms, references, roots, users
 from aiculturekit.images.blobs import Store
 from aiculturekit.images.descriptors import Descriptor
 from aiculturekit.images.users import User
@@ -54,19 +54,22 @@ async def prepare(
 
 async def _found(text: str, store: Store, mirrors: str | None, progress: Progress) -> Descriptor:
     """What a digest names is there for good; what a tag means is asked each time."""
-    reference = references.parse(text)
-    name = descriptors.key(str(reference), platforms.own())
+    reference = None if text.startswith(engines.SCHEME) else references.parse(text)
+    name = descriptors.key(str(reference or text), platforms.own())
     known = await threads.run(store.note, "running", name)
     last = descriptors.described(known["manifest"]) if known else None
     is_whole = last is not None and await threads.run(_is_whole, last, store)
-    if last and is_whole and reference.digest:
+    if last and is_whole and reference and reference.digest:
         return last
     try:
-        found = await bases.fetched(reference, platforms.own(), store, mirrors, progress)
+        if reference is None:
+            found = await engines.fetched(text, store=store, progress=progress)
+        else:
+            found = await bases.fetched(reference, platforms.own(), store, mirrors, progress)
     except Unreachable:
         if last is None or not is_whole:
             raise
-        progress(say("its registry is out of reach: taking {image} as it was last", image=reference))
+        progress(say("its registry is out of reach: taking {image} as it was last", image=reference or text))
         return last
     await threads.run(store.keep, "running", name, {"manifest": found.as_dict()})
     return found
