@@ -86,8 +86,7 @@ def test_a_url_may_be_kept_in_a_file_beside(tmp_path: Path) -> None:
     assert found.resources["t"].url == "redis://cache.example:6379/0"
 
 
-@pytest.mark.parametrize("value", ["secret:env/TOKEN", "secret:file/token", "secret:vault/x"])
-def test_a_variable_is_not_given_the_reference_itself(value: str) -> None:
-    text = f'app: a\nservices:\n  web: {{run: x, env: {{TOKEN: "{value}"}}}}\n'
-    with pytest.raises(SpecError, match="not filled in from such a reference"):
+def test_a_variable_is_not_given_the_reference_itself() -> None:
+    text = 'app: a\nservices:\n  web: {run: x, env: {TOKEN: "secret:vault/x"}}\n'
+    with pytest.raises(SpecError, match="this is no secret that can be read"):
         load.parse(text, file=FILE)

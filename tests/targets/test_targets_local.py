@@ -78,4 +78,4 @@ def test_a_secret_of_a_cluster_is_refused_here_with_its_line(tmp_path: Path) -> 
     text = 'app: a\nservices:\n  web:\n    run: x\n    env:\n      TOKEN: "secret:kubernetes/stripe/key"\n'
     (found,) = checks.problems(load.parse(text, file=tmp_path / "aic.yaml"), is_isolated=True)
     assert (found.line, found.path) == (6, "services.web.env.TOKEN")
-    assert found.message == "only a cluster has Secrets of Kubernetes"
+    assert found.message == "only in a cluster a variable is filled in from a Secret"

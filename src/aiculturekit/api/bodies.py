@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import BaseModel, ConfigDict, Field
+
+Variables = Annotated[
+    dict[str, str],
+    Field(
+        max_length=200,
+        repr=False,
+        description="Those of the caller's shell that the file names, by which it is filled in; in place of the daemon's own.",
+    ),
+]
 
 
 class _Body(BaseModel):

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from aiculturekit.api import bodies
 from aiculturekit.control.environments import Environments
 from aiculturekit.control.placements import Caller
 from aiculturekit.control.promotions import Promotion, Promotions
@@ -26,6 +27,7 @@ class Promote(BaseModel):
     )
     reason: str = Field("", max_length=500, description="Why, for the release's record.")
     kubeconfig: str = Field("", max_length=4096, description="The caller's $KUBECONFIG, with absolute paths.")
+    variables: bodies.Variables = {}
 
 
 def router(environments: Environments, promotions: Promotions, *, authorize: Before) -> Endpoints:
@@ -53,12 +55,13 @@ def _looking(routes: Endpoints, environments: Environments) -> None:
 def _promoting(routes: Endpoints, promotions: Promotions) -> None:
     @routes.post("/{environment}/promote", status=202, summary="Bring here what runs in another environment")
     async def promote(environment: str, body: Promote, author: Author) -> Json:
-        caller = Caller(author=author, reason=body.reason, kubeconfig=body.kubeconfig)
+        caller = Caller(author=author, reason=body.reason, kubeconfig=body.kubeconfig, variables=body.variables)
         return (await promotions.start(_promotion(environment, body), caller=caller)).as_dict()
 
     @routes.post("/{environment}/promote/plan", summary="What promoting would change, and why")
     async def plan(environment: str, body: Promote) -> Json:
-        return await promotions.plan(_promotion(environment, body), caller=Caller(kubeconfig=body.kubeconfig))
+        caller = Caller(kubeconfig=body.kubeconfig, variables=body.variables)
+        return await promotions.plan(_promotion(environment, body), caller=caller)
 
 
 def _promotion(environment: str, body: Promote) -> Promotion:

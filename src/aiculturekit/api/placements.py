@@ -28,6 +28,7 @@ class Deploy(BaseModel):
     environment: str = Field(description="The environment, whose target is a cluster.")
     reason: str = Field("", max_length=500, description="Why, for the release's record.")
     kubeconfig: str = Field("", max_length=4096, description="The caller's $KUBECONFIG, with absolute paths.")
+    variables: bodies.Variables = {}
     force_conflicts: bool = Field(False, description="Take over what other managers have of the objects.")
 
 
@@ -49,6 +50,7 @@ class Parcel(BaseModel):
     file: str = Field("", description="Where the file is, for the release's record.")
     text: str = Field("", description="What it says.")
     reason: str = Field("", max_length=500, description="Why, for the release's record.")
+    secrets: dict[str, str] = Field({}, repr=False, description="Values by reference: secret:env/NAME.")
     force_conflicts: bool = Field(False, description="Take over what other managers have of the objects.")
 
 
@@ -67,7 +69,7 @@ def router(
 def _deploying(routes: Endpoints, placements: Placements) -> None:
     @routes.post("", status=202, summary="Make the file true in a cluster")
     async def deploy(body: Deploy, author: Author) -> Json:
-        caller = Caller(author=author, reason=body.reason, kubeconfig=body.kubeconfig)
+        caller = Caller(author=author, reason=body.reason, kubeconfig=body.kubeconfig, variables=body.variables)
         started = await placements.deploy(
             Path(body.file), environment=body.environment, caller=caller, takes_over=body.force_conflicts
         )
@@ -75,7 +77,7 @@ def _deploying(routes: Endpoints, placements: Placements) -> None:
 
     @routes.post("/plan", summary="What deploying would change there, and why")
     async def plan(body: Deploy) -> list[Json]:
-        caller = Caller(kubeconfig=body.kubeconfig)
+        caller = Caller(kubeconfig=body.kubeconfig, variables=body.variables)
         return described(*await placements.plan(Path(body.file), environment=body.environment, caller=caller))
 
     @routes.get("", summary="Applications in clusters that were deployed from here")
@@ -87,7 +89,8 @@ def _receiving(routes: Endpoints, arrivals: Arrivals) -> None:
     @routes.post("/documents", status=202, summary="Make documents true that were packed elsewhere")
     async def receive(body: Parcel, author: Author) -> Json:
         caller = Caller(author=author, reason=body.reason)
-        request = Request("deploy", f"{body.app}@{body.environment}", body.model_dump(), caller)
+        given = body.model_dump(exclude={"secrets"})
+        request = Request("deploy", f"{body.app}@{body.environment}", given, caller, secrets=body.secrets)
         return (await arrivals.take(request)).as_dict()
 
     @routes.post("/documents/plan", summary="What that would change, and why")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from aiculturekit.errors import HostTrouble
 from aiculturekit.language import say
 
 Json = dict[str, Any]
+_VARIABLE = re.compile(r"\$\{env\.([A-Za-z_]\w*)|secret:env/([A-Za-z_]\w*)")
 
 
 def is_one(name: str | None) -> bool:
@@ -33,6 +35,12 @@ def kubeconfig() -> str:
     """The caller's $KUBECONFIG: the daemon has an environment and a working directory of its own."""
     parts = [part for part in os.environ.get("KUBECONFIG", "").split(os.pathsep) if part]
     return os.pathsep.join(str(Path(part).expanduser().absolute()) for part in parts)
+
+
+def variables(file: Path) -> dict[str, str]:
+    """Those of the caller's shell that the file names: the daemon has an environment of its own."""
+    found = _VARIABLE.findall(file.read_text("utf-8", "replace")) if file.is_file() else []
+    return {name: os.environ[name] for one in found for name in one if name in os.environ}
 
 
 def query() -> dict[str, str]:
@@ -56,7 +64,8 @@ def deploy(file: Path, *, to: str, reason: str, force_conflicts: bool, detach: b
         body = _packed(file, to, is_pushed=True, is_quiet=as_json) | more
         operation = client.post("placements/documents", body)
     else:
-        body = {"file": str(choices.file(file)), "environment": to, "kubeconfig": kubeconfig()} | more
+        place = choices.file(file)
+        body = {"file": str(place), "environment": to, "kubeconfig": kubeconfig(), "variables": variables(place)} | more
         operation = client.post("placements", body)
     if not detach:
         operation = following.follow(client, operation, quiet=as_json)
@@ -97,7 +106,8 @@ def plan(file: Path, *, to: str) -> list[Json]:
     client = daemons.ensure()
     if client.is_far:
         return _foreseen(client, file, to)
-    body = {"file": str(choices.file(file)), "environment": to, "kubeconfig": kubeconfig()}
+    place = choices.file(file)
+    body = {"file": str(place), "environment": to, "kubeconfig": kubeconfig(), "variables": variables(place)}
     found: list[Json] = client.post("placements/plan", body)
     return found
 

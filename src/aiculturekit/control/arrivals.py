@@ -34,12 +34,14 @@ Json = Mapping[str, Any]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Request:
-    """`arguments` are plain JSON: for a deploy the parcel (`parcels`), else what the verb of the same name takes."""
+    """`arguments` are plain JSON: for a deploy the parcel (`parcels`), else what the verb of the same name takes. `secrets` are values by
+    reference: they are never kept, so that a daemon that begins it again does without, and says which it misses."""
 
     verb: str
     key: str
     arguments: Json
     caller: Caller
+    secrets: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False, hash=False)
 
 
 class Arrivals:
@@ -51,7 +53,7 @@ class Arrivals:
 
     async def take(self, request: Request) -> Operation:
         """Raises what the verb refuses; then it is forgotten."""
-        text = json.dumps(dataclasses.asdict(request))
+        text = json.dumps(dataclasses.asdict(dataclasses.replace(request, secrets={})))
         return await self._begin(await self._database.run(_keep, text), request)
 
     async def resume(self) -> None:
@@ -71,8 +73,10 @@ class Arrivals:
 
     async def foresee(self, parcel: Json) -> Sequence[Step]:
         """What deploying it would do now, and why. Touches nothing."""
-        async with self._placements.target(_placement(parcel)) as target:
-            return await Pipeline(database=self._database, target=target).plan(_wish(parcel, Caller()))
+        wish = _wish(parcel, Caller())
+        async with self._placements.target(_placement(parcel), Wishes(secrets=parcel["secrets"])) as target:
+            wish = dataclasses.replace(wish, documents=await target.numbered(wish.documents))
+            return await Pipeline(database=self._database, target=target).plan(wish)
 
     async def close(self) -> None:
         """What has not begun stays kept."""
@@ -103,12 +107,12 @@ class Arrivals:
                 return await self._placements.shift(
                     request.key, service=given["service"], weights=given["weights"], caller=caller
                 )
-        return await self._deploy(given, caller)
+        return await self._deploy(given, caller, request.secrets)
 
-    async def _deploy(self, parcel: Json, caller: Caller) -> Operation:
+    async def _deploy(self, parcel: Json, caller: Caller, secrets: Mapping[str, str]) -> Operation:
         placement, wish = _placement(parcel), _wish(parcel, caller)
         await self._placements.remember(placement)
-        wishes = Wishes(takes_over=parcel["force_conflicts"])
+        wishes = Wishes(takes_over=parcel["force_conflicts"], secrets=secrets)
         return self._operations.start(
             placement.key,
             verb="deploy",

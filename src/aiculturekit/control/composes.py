@@ -16,7 +16,7 @@ from aiculturekit.images.builds import PORT
 from aiculturekit.images.facts import Facts
 from aiculturekit.language import say
 from aiculturekit.resources import outputs
-from aiculturekit.spec import references
+from aiculturekit.spec import references, secrets
 from aiculturekit.spec.access import Access
 from aiculturekit.spec.models import Application, Job, Resource, Service, Version
 from aiculturekit.spec.traffic import Traffic
@@ -145,8 +145,14 @@ def _environment(application: Application, name: str, needs: Any, env: Any) -> d
         if key.endswith(".url")
     }
     amazon = outputs.amazon(stores[0]) if len(stores) == 1 else {}
-    said = {key: _said(text, known) for key, text in env.items()}
+    said = {key: _kept(key, text) or _said(text, known) for key, text in env.items()}
     return {"OTEL_SERVICE_NAME": name, **urls, **amazon, **said}
+
+
+def _kept(key: str, text: str) -> str:
+    """A secret that is all of a variable: from who runs compose; by the variable's own name where the file names none."""
+    found = secrets.parse(text)
+    return f"${{{found.name if found.kind == 'env' else key}:?}}" if found else ""
 
 
 def _said(text: str, known: dict[str, str]) -> str:

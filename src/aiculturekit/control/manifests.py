@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -34,7 +35,7 @@ class Wish:
 
 def rendered(file: Path, *, environment: str | None, wish: Wish) -> tuple[Owned, ...]:
     """In an order in which they can be applied. Raises SpecError, LocatorError, and Unsupported with all that a cluster can't do."""
-    application = load.load(file, environment=environment)
+    application = loaded(file, environment=environment)
     cluster = located(application, wish.target)
     documents = described(application)
     refuse(application, documents, cluster)
@@ -62,6 +63,11 @@ def exported(file: Path, *, form: Form, wish: Wish) -> dict[str, str]:
         found = kustomize.files(plain)
         scripts_at = {name: f"overlays/{name}/secrets.sh" for name in names}
     return found | {scripts_at[name]: text for name, listed in objects.items() if (text := secrets(listed))}
+
+
+def loaded(file: Path, *, environment: str | None) -> Application:
+    """As files may have it: what is secret stays a reference, whatever its value is here. Raises SpecError."""
+    return load.load(file, environment=environment, variables=os.environ, keeping="named")
 
 
 def _is_cluster(application: Application) -> bool:

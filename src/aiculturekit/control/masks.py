@@ -8,9 +8,8 @@ from typing import Any
 
 from aiculturekit.spec import secrets
 
-_SECRET = re.compile(r"pass|secret|token|key|credential|private|dsn", re.I)
 _URL_PASSWORD = re.compile(r"(?<=://)([^:/@\s]+):([^@/\s]+)@")
-_NAME = r"""(?P<name>[\w.-]*(?:pass|secret|token|key|credential|private|dsn)[\w.-]*)(?P<between>["']?[ \t]*:[ \t]+)"""
+_NAME = rf"""(?P<name>[\w.-]*(?:{secrets.NAMED})[\w.-]*)(?P<between>["']?[ \t]*:[ \t]+)"""
 _SAID = re.compile(_NAME + r"""(?P<value>"(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|\[[^\]]*\]|[^\s\[{|>#][^,}\]\n#]*)""", re.I)
 """A name that sounds secret and its value, in YAML or JSON; in quotation marks and brackets over several lines, too."""
 _BLOCK = re.compile(
@@ -26,7 +25,7 @@ def mask(name: str, value: str) -> tuple[str, bool]:
     where a secret is, and may be seen."""
     if secrets.is_one(value):
         return value, False
-    if _SECRET.search(name) and value:
+    if secrets.sounds(name) and value:
         return HIDDEN, True
     shown = _URL_PASSWORD.sub(rf"\1:{HIDDEN}@", value)
     return shown, shown != value

@@ -35,6 +35,7 @@ async def packed(file: Path, *, environment: str, store: Path, is_pushed: bool, 
         "documents": [one.as_dict() for one in placements.portable(documents)],
         "file": str(application.file),
         "text": application.text,
+        "secrets": dict(application.secrets),
     }
 
 

@@ -67,13 +67,15 @@ class Placement:
 @dataclasses.dataclass(frozen=True, slots=True)
 class Caller:
     """Who asks, and what of his own belongs to the question: `kubeconfig` is his $KUBECONFIG, `file` an application file that says where a
-    placement is which this daemon does not know; `request` is the name under which it is kept until it is in the journal."""
+    placement is which this daemon does not know, `variables` those of his shell that the file names; `request` is the name under which it
+    is kept until it is in the journal."""
 
     author: str = "local"
     reason: str = ""
     kubeconfig: str = ""
     file: str = ""
     request: str = ""
+    variables: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False, hash=False)
 
 
 Open = Callable[[Placement], Awaitable[Client]]
@@ -133,9 +135,8 @@ class Placements:
             documents = portable(
                 await carried.pin(application, wish.documents, cluster=placement.cluster, is_pushed=True, emit=emit)
             )
-            return await self.make(
-                placement, dataclasses.replace(wish, documents=documents), emit, Wishes(takes_over=takes_over)
-            )
+            told = Wishes(takes_over=takes_over, secrets=application.secrets)
+            return await self.make(placement, dataclasses.replace(wish, documents=documents), emit, told)
 
         return self._operations.start(placement.key, verb=carried.verb, author=caller.author, work=work)
 
@@ -146,12 +147,13 @@ class Placements:
         application, placement = await self._loaded(file, environment, caller)
         carried = carried or Carried(self._pin, verb="plan")
         wish = await self._wish(application, placement, carried, caller)
-        async with self.target(placement) as target:
+        async with self.target(placement, Wishes(secrets=application.secrets)) as target:
             documents = portable(
                 await carried.pin(
                     application, wish.documents, cluster=placement.cluster, is_pushed=False, emit=_unheard
                 )
             )
+            documents = await target.numbered(documents)
             pipeline = Pipeline(database=self._database, target=target)
             return application, await pipeline.plan(dataclasses.replace(wish, documents=documents))
 
@@ -280,6 +282,8 @@ class Placements:
     async def make(self, placement: Placement, wish: Change, emit: Emit, wishes: Wishes) -> int | None:
         """What an operation does: the release in force afterwards."""
         async with self._turn(placement, emit, wishes) as target:
+            if wishes.secrets:
+                wish = dataclasses.replace(wish, documents=await target.numbered(wish.documents))
             return (await Pipeline(database=self._database, target=target).apply(wish, emit=emit)).release
 
     @contextlib.asynccontextmanager
@@ -335,7 +339,9 @@ class Placements:
         return work
 
     async def _loaded(self, file: Path, environment: str, caller: Caller) -> tuple[Application, Placement]:
-        application = await threads.run(load.load, wishes.named(file), environment=environment, variables=os.environ)
+        application = await threads.run(
+            load.load, wishes.named(file), environment=environment, variables={**os.environ, **caller.variables}
+        )
         locator = Locator.parse(application.target)
         if locator.scheme != SCHEME:
             raise Mistake(

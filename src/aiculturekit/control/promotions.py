@@ -21,9 +21,10 @@ from aiculturekit.deploy.changes import Emit
 from aiculturekit.errors import Mistake, Refused
 from aiculturekit.language import say
 from aiculturekit.plan.documents import Document
-from aiculturekit.plan.steps import Step
+from aiculturekit.plan.steps import Step, changed_keys
 from aiculturekit.spec import load
 from aiculturekit.spec.models import Application
+from aiculturekit.targets.kubernetes.givens import NUMBERS
 from aiculturekit.targets.kubernetes.places import Cluster
 from aiculturekit.targets.nodes import RUNNING
 
@@ -84,7 +85,7 @@ class Promotions:
         _refuse_unwell(origin, standing, promotion.release)
         carried = Carried(_Images(_running(standing)), sources=_sources(standing))
         _, steps = await self._placements.plan(file, environment=promotion.origin, caller=caller, carried=carried)
-        _refuse_changed(origin, steps)
+        _refuse_changed(origin, [step for step in steps if not _is_of_values(step)])
         return standing, carried
 
 
@@ -167,6 +168,11 @@ def _refuse_changed(origin: Application, steps: Sequence[Step]) -> None:
                 environment=origin.environment,
             ),
         )
+
+
+def _is_of_values(step: Step) -> bool:
+    """Whether it is there for another value of a secret alone: the shell has those of where it goes."""
+    return step.before is not None and changed_keys(step.before.body, step.document.body) == [NUMBERS]
 
 
 def _running(standing: Standing) -> dict[Key, str]:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from aiculturekit import threads
 from aiculturekit.control import manifests, pins
-from aiculturekit.spec import load
 from aiculturekit.targets.kubernetes import rendering
 from aiculturekit.targets.kubernetes.exports import kustomize
 
@@ -17,7 +16,7 @@ async def rendered(
 ) -> tuple[str, dict[str, str]]:
     """The application's name, and path -> text for each object, with images that are built, pushed, and pinned by their digests. Raises as
     `manifests.rendered`, and what building and pushing raise."""
-    application = await threads.run(load.load, file, environment=environment)
+    application = await threads.run(manifests.loaded, file, environment=environment)
     cluster = manifests.located(application)
     documents = manifests.described(application)
     manifests.refuse(application, documents, cluster)

@@ -154,10 +154,9 @@ def _references(file: File, section: str, name: str, workload: Runnable) -> Iter
 
 def _secret(path: KeyPath, text: str) -> Iterator[Finding]:
     """A value that would be handed on as the text that it is must not look like one that is filled in."""
-    found = secrets.parse(text)
-    if found is None or found.kind != "kubernetes":
-        hint = say("write ${env.NAME}; in a cluster secret:kubernetes/SECRET/KEY, too")
-        yield path, say("a variable is not filled in from such a reference"), hint
+    if secrets.parse(text) is None:
+        hint = say("write secret:env/NAME, secret:file/PATH or secret:kubernetes/SECRET/KEY")
+        yield path, say("this is no secret that can be read"), hint
 
 
 def _reference(path: KeyPath, reference: str, file: File, workload: Runnable) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ finish    versions, weights and directories filled in
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -19,17 +20,27 @@ from pydantic import ValidationError
 
 from aiculturekit.errors import Problem, SpecError
 from aiculturekit.language import say
-from aiculturekit.spec import checks, complaints, overlays, references, stores, texts
+from aiculturekit.spec import checks, complaints, fillings, overlays, texts
+from aiculturekit.spec.fillings import Keeping
 from aiculturekit.spec.models import Application, File, Ref, Resource
 from aiculturekit.spec.services import Job, Service, Version
 
 DEFAULT = "local"
+LOCAL = "local:"
+"""The target when the file says none."""
 T = TypeVar("T", Service, Version, Job, Resource)
 
 
-def load(file: Path, *, environment: str | None = None, variables: Mapping[str, str] | None = None) -> Application:
-    """The application in `file` as `environment` sees it (`local` when None). `variables` answers `${env.NAME}`. Raises SpecError."""
-    return parse(_raw(file), file=file, environment=environment, variables=variables)
+def load(
+    file: Path,
+    *,
+    environment: str | None = None,
+    variables: Mapping[str, str] | None = None,
+    keeping: Keeping | None = None,
+) -> Application:
+    """The application in `file` as `environment` sees it (`local` when None). `variables` answers `${env.NAME}`; what is secret of it is
+    filled in on this machine, and kept for any other target, unless `keeping` says otherwise. Raises SpecError."""
+    return parse(_raw(file), file=file, environment=environment, variables=variables, keeping=keeping)
 
 
 def environments(file: Path) -> tuple[str, ...]:
@@ -62,7 +73,12 @@ def _raw(file: Path) -> bytes:
 
 
 def parse(
-    raw: bytes | str, *, file: Path, environment: str | None = None, variables: Mapping[str, str] | None = None
+    raw: bytes | str,
+    *,
+    file: Path,
+    environment: str | None = None,
+    variables: Mapping[str, str] | None = None,
+    keeping: Keeping | None = None,
 ) -> Application:
     """The same from the file's content; `file` says where it stands."""
     data = raw.encode("utf-8", "surrogateescape") if isinstance(raw, str) else raw
@@ -84,10 +100,17 @@ def parse(
         for path, message, hint in found
         if ".".join(map(str, path)) not in beside  # what is missing there is most likely the misspelled key
     ]
-    model, unset = _with_variables(model, variables, file=str(file), places=kept)
-    if problems or unset:
-        raise SpecError(_ordered([*problems, *unset]))
-    return _finished(model, file=file, environment=chosen, text=data.decode("utf-8-sig"), places=kept)
+    filled = fillings.filled(
+        model, variables, keeping=keeping or _keeping(model), folder=file.parent, file=str(file), places=kept
+    )
+    if problems or filled.problems:
+        raise SpecError(_ordered([*problems, *filled.problems]))
+    done = _finished(filled.model, file=file, environment=chosen, text=data.decode("utf-8-sig"), places=kept)
+    return dataclasses.replace(done, secrets=filled.values)
+
+
+def _keeping(model: File) -> Keeping:
+    return "filled" if (model.target or LOCAL).partition(":")[0] == LOCAL.partition(":")[0] else "kept"
 
 
 def _validated(value: Mapping[str, Any], file: Path, places: overlays.Places) -> tuple[File, list[Problem]]:
@@ -139,85 +162,6 @@ def _unreadable(file: Path, message: str, hint: str) -> SpecError:
     return SpecError([Problem("", message, hint, file=str(file), line=1, column=1)])
 
 
-def _with_variables(
-    model: File, variables: Mapping[str, str] | None, *, file: str, places: overlays.Places
-) -> tuple[File, list[Problem]]:
-    """The model with `${env.…}` replaced; without variables (a check on another machine) they stay as they are."""
-    if variables is None:
-        return model, []
-    problems: list[Problem] = []
-
-    def resolved(env: Mapping[str, str], path: tuple[str, ...]) -> dict[str, str]:
-        result = dict(env)
-        for name, text in env.items():
-            try:
-                result[name] = references.resolve_environment(text, variables=variables.get)
-            except ValueError as error:
-                message, _, hint = str(error).partition("; ")
-                problems.append(complaints.problem((*path, name), message, hint=hint, file=file, places=places))
-        return result
-
-    services = {
-        name: service.model_copy(
-            update={
-                "env": resolved(service.env, ("services", name, "env")),
-                "versions": {
-                    v: detail.model_copy(update={"env": resolved(detail.env, ("services", name, "versions", v, "env"))})
-                    for v, detail in service.versions.items()
-                },
-            }
-        )
-        for name, service in model.services.items()
-    }
-    jobs = {
-        name: job.model_copy(update={"env": resolved(job.env, ("jobs", name, "env"))})
-        for name, job in model.jobs.items()
-    }
-    resources = {
-        name: resource.model_copy(
-            update={"url": _secret(name, resource, variables, problems, file=file, places=places)}
-        )
-        for name, resource in model.resources.items()
-    }
-    return model.model_copy(update={"services": services, "jobs": jobs, "resources": resources}), problems
-
-
-def _secret(
-    name: str,
-    resource: Resource,
-    variables: Mapping[str, str],
-    problems: list[Problem],
-    *,
-    file: str,
-    places: overlays.Places,
-) -> str | None:
-    """The URL behind a secret; what is wrong with it is added to `problems`, without its text."""
-    wanted = stores.secret(resource.url) if resource.url else None
-    if wanted is None:
-        return resource.url
-    kept = variables.get(wanted.name) if wanted.kind == "env" else _kept(Path(file).parent / wanted.name)
-    found = resource.model_copy(update={"url": kept or None})
-    if found.url is None:
-        message = (
-            say("{name} is not set in your environment", name=wanted.name)
-            if wanted.kind == "env"
-            else say("there is no file {file} that can be read, or it is empty", file=wanted.name)
-        )
-        hint = say("let it hold the server's URL, then run the command again")
-        problems.append(complaints.problem(("resources", name, "url"), message, hint=hint, file=file, places=places))
-    for path, message, hint in stores.findings(name, found) if found.url else ():
-        problems.append(complaints.problem(path, message, hint=hint, file=file, places=places))
-    return found.url
-
-
-def _kept(file: Path) -> str:
-    """A file's only line."""
-    try:
-        return file.read_text("utf-8").strip()
-    except (OSError, ValueError):
-        return ""
-
-
 def _finished(model: File, *, file: Path, environment: str, text: str, places: overlays.Places) -> Application:
     directory = file.resolve().parent
     references_of = (reference.partition("/") for reference in model.protect)
@@ -226,7 +170,7 @@ def _finished(model: File, *, file: Path, environment: str, text: str, places: o
         file=file.resolve(),
         directory=directory,
         environment=environment,
-        target=model.target or "local:",
+        target=model.target or LOCAL,
         services={name: _finished_service(service, directory) for name, service in model.services.items()},
         functions=model.functions,
         topics=model.topics,

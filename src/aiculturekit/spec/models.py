@@ -84,6 +84,8 @@ class Application:
     protect: tuple[Ref, ...]
     text: str = dataclasses.field(repr=False)
     places: Mapping[tuple[str | int, ...], Place] = dataclasses.field(repr=False, hash=False)
+    secrets: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False, hash=False, compare=False)
+    """reference -> value, of those that stayed references in it."""
 
     def place(self, path: str) -> Place:
         """(line, column) of a key path such as `services.web.needs`; of the nearest key above it where it is not written."""

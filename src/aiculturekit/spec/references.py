@@ -26,14 +26,19 @@ def expand(text: str, *, lookup: Callable[[str], str]) -> str:
     return _REFERENCE.sub(lambda found: "${" if found[1] is None else lookup(found[1]), text)
 
 
-def resolve_environment(text: str, *, variables: Callable[[str], str | None]) -> str:
-    """The text with its `${env.…}` replaced; the rest stays as it is. Raises ValueError for a variable that is not set."""
+def resolve_environment(
+    text: str, *, variables: Callable[[str], str | None], keeps: Callable[[str], bool] = lambda _: False
+) -> str:
+    """The text with its `${env.…}` replaced; the rest stays as it is, and so does a variable that `keeps` says, without its default. Raises
+    ValueError for a variable that is not set."""
 
     def value(found: re.Match[str]) -> str:
         if found[1] is None or not found[1].startswith("env."):
             return found[0]
         name, has_default, default = found[1][4:].partition(":-")
         given = variables(name)
+        if keeps(name) and not (given is None and has_default):
+            return f"${{env.{name}}}"
         if given is None and not has_default:
             raise ValueError(f"{name} is not set in your environment; set it, or write ${{env.{name}:-default}}")
         return (given if given is not None else default).replace("${", "$${")

@@ -144,7 +144,13 @@ def promote(
     as_json: Json = False,
 ) -> None:
     client = daemons.ensure()
-    body = {"file": str(choices.file(file)), "origin": origin, "kubeconfig": placements.kubeconfig()}
+    place = choices.file(file)
+    body = {
+        "file": str(place),
+        "origin": origin,
+        "kubeconfig": placements.kubeconfig(),
+        "variables": placements.variables(place),
+    }
     plan = client.post(f"environments/{to}/promote/plan", body)
     if not as_json:
         print(

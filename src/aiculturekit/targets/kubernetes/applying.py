@@ -18,7 +18,7 @@ from typing import Any
 
 from aiculturekit.errors import Failed, Refused
 from aiculturekit.language import say
-from aiculturekit.targets.kubernetes import answers, fields
+from aiculturekit.targets.kubernetes import answers, fields, givens
 from aiculturekit.targets.kubernetes.answers import Conflicted
 from aiculturekit.targets.kubernetes.clients import Client
 from aiculturekit.targets.kubernetes.ledgers import Place, Record
@@ -51,10 +51,11 @@ def planned(owned: Owned) -> Record:
 
 
 class Applier:
-    """`takes_over`: fields of other managers, and objects that are not ours, are taken over."""
+    """`takes_over`: fields of other managers, and objects that are not ours, are taken over. `values` are what whoever deploys knows, by
+    the keys that it has in its Secret."""
 
-    def __init__(self, client: Client, *, takes_over: bool = False) -> None:
-        self._client, self._takes_over = client, takes_over
+    def __init__(self, client: Client, *, takes_over: bool = False, values: Mapping[str, str] | None = None) -> None:
+        self._client, self._takes_over, self._values = client, takes_over, values or {}
 
     async def apply(
         self, owned: Owned, *, record: Record | None, was: Mapping[str, Any] | None, tell: Tell
@@ -127,15 +128,28 @@ class Applier:
             return await self._client.apply(manifest, is_forced=True)
 
     async def _filled(self, manifest: Mapping[str, Any], fill: Fill) -> Json:
-        """With the password that the cluster has, or a new one."""
-        password = ""
-        if fill.needs_password:
-            metadata = manifest["metadata"]
-            found = await self._client.get("v1", "Secret", metadata["name"], namespace=metadata["namespace"])
-            kept = (found or {}).get("data", {}).get("password", "")
-            password = base64.b64decode(kept).decode() or secrets.token_urlsafe(24)
-        texts = {key: text.replace(_PASSWORD, password) for key, text in fill.templates.items()}
+        """With the password that the cluster has, or a new one; with the values that it has, or was given."""
+        if fill.is_given:
+            texts = self._given(await self._kept(manifest), fill)
+        else:
+            password = ""
+            if fill.needs_password:
+                password = (await self._kept(manifest)).get("password", "") or secrets.token_urlsafe(24)
+            texts = {key: text.replace(_PASSWORD, password) for key, text in fill.templates.items()}
         return {**manifest, "data": {key: base64.b64encode(text.encode()).decode() for key, text in texts.items()}}
+
+    def _given(self, kept: Mapping[str, str], fill: Fill) -> dict[str, str]:
+        known = {**self._values, **kept}
+        if missing := [reference for key, reference in fill.templates.items() if key not in known]:
+            raise Failed(
+                say("the value that {references} had is not kept any more", references=", ".join(sorted(set(missing)))),
+                hint=say("set it, and run `aic deploy` again"),
+            )
+        return givens.remembered(known, {key: known[key] for key in fill.templates})
+
+    async def _kept(self, manifest: Mapping[str, Any]) -> dict[str, str]:
+        metadata = manifest["metadata"]
+        return texts(await self._client.get("v1", "Secret", metadata["name"], namespace=metadata["namespace"]))
 
     async def _gone(self, place: Place, api: str, *, uid: str) -> None:
         """Until it is not there any more."""
@@ -158,6 +172,12 @@ class Applier:
                     ),
                 )
             await asyncio.sleep(_POLL)
+
+
+def texts(secret: Mapping[str, Any] | None) -> dict[str, str]:
+    """What a Secret of the cluster holds; nothing where it is not there."""
+    data = (secret or {}).get("data") or {}
+    return {key: base64.b64decode(text).decode("utf-8", "replace") for key, text in data.items()}
 
 
 def _record(owned: Owned, made: Mapping[str, Any]) -> Record:

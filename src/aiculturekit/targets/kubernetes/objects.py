@@ -28,10 +28,11 @@ RULES: Key = ("mesh", "")
 class Fill:
     """How a Secret's data comes about where it is applied: the text of each of its keys, in which ${password} stands for one that is made
     when there is none yet, and kept else. Where the texts themselves are secret, nothing of them is written to a file, a plan or a
-    journal."""
+    journal. One that `is_given` has references in place of texts: what they stand for is known to whoever deploys."""
 
     templates: Mapping[str, str] = dataclasses.field(repr=False, hash=False)
     is_secret: bool = False
+    is_given: bool = False
 
     @property
     def needs_password(self) -> bool:

@@ -1,6 +1,7 @@
 """An application's documents -> every object of it in a cluster, in an order in which they can be applied. Pure.
 
 namespaces     the room, accounts, bounds
+givens         the Secret of what whoever deploys knows
 files, servers what resources need: claims, Secrets, servers, the Jobs that settle them
 rules          Services, gateways, routes, permissions, as the mesh of the cluster says them
 networks       the same permissions for the cluster's network
@@ -14,7 +15,17 @@ from collections.abc import Iterator, Sequence
 
 from aiculturekit.plan.documents import RANKS, Document
 from aiculturekit.plan.resources import FILES
-from aiculturekit.targets.kubernetes import files, jobs, namespaces, networks, rules, secrets, servers, workloads
+from aiculturekit.targets.kubernetes import (
+    files,
+    givens,
+    jobs,
+    namespaces,
+    networks,
+    rules,
+    secrets,
+    servers,
+    workloads,
+)
 from aiculturekit.targets.kubernetes.objects import PORT, Owned
 from aiculturekit.targets.kubernetes.places import Cluster
 from aiculturekit.targets.kubernetes.servers import settling
@@ -28,6 +39,7 @@ def rendered(app: str, documents: Sequence[Document], *, cluster: Cluster) -> tu
     at = rules.place(app, documents, cluster=cluster)
     found = [
         *namespaces.rendered(app, accounts=_accounts(documents, cluster), cluster=cluster),
+        *givens.rendered(app, documents, cluster=cluster),
         *(one for document in _of(documents, "resource") for one in _resource(app, document, documents, cluster)),
         *rules.rendered(app, given, at=at, documents=documents, cluster=cluster),
         *networks.rendered(app, given, ports=dict(at.ports), usual=PORT, cluster=cluster),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from aiculturekit import threads
@@ -24,6 +24,7 @@ from aiculturekit.targets.kubernetes.ledgers import Key, Ledger, Place, Record
 from aiculturekit.targets.kubernetes.objects import APPLICATION, RULES, Owned
 from aiculturekit.targets.kubernetes.places import Cluster
 from aiculturekit.targets.kubernetes.shelves import Shelf
+from aiculturekit.targets.kubernetes.values import Values
 from aiculturekit.targets.kubernetes.waiting import WAITED
 
 SHARED = (APPLICATION, RULES)
@@ -42,10 +43,11 @@ async def _free() -> None:
 
 @dataclasses.dataclass(slots=True)
 class Wishes:
-    """What an operation was told beyond its documents. `require` raises when the lock is lost."""
+    """What an operation was told beyond its documents. `require` raises when the lock is lost; `secrets` are values by reference."""
 
     takes_over: bool = False
     erases: bool = False
+    secrets: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)
     require: Callable[[], Awaitable[None]] = _free
 
 
@@ -58,6 +60,7 @@ class Standing:
         self.ledger = Ledger()
         self.rendered: dict[Place, Owned] = {}
         self._before: dict[Place, Owned] = {}
+        self.values = Values(client, app=app, namespace=cluster.namespace)
         self._lock, self._saving = asyncio.Lock(), asyncio.Lock()
         self._asked = self._done = 0
 
@@ -69,6 +72,7 @@ class Standing:
         if self.ledger.is_empty:
             self.rendered, self._before = {}, {}
             return {}
+        await self.values.remember((*self.ledger.documents.values(), *self.ledger.begun.values()))
         self.rendered = self._before = await self._render()
         there = await drifts.seen(self._client, self.ledger, app=self._app)
         found: dict[Key, list[str]] = {key: [say("an earlier change was cut short")] for key in self.ledger.begun}
@@ -142,7 +146,7 @@ class Standing:
             )
             return None
         before = self._before.get(owned.place)
-        applier = Applier(self._client, takes_over=self._wishes.takes_over)
+        applier = Applier(self._client, takes_over=self._wishes.takes_over, values=self.values.known)
         made, there = await applier.apply(owned, record=record, was=before.manifest if before else None, tell=tell)
         is_waited = owned.manifest["kind"] in WAITED
         self.ledger.objects[owned.place] = dataclasses.replace(made, wanted="") if is_waited else made

@@ -54,6 +54,10 @@ class Kubernetes:
             if owned.manifest["kind"] == "Namespace" and await self.client.get("v1", "Namespace", name) is None:
                 await self.client.apply(owned.manifest)
 
+    async def numbered(self, documents: Sequence[Document]) -> tuple[Document, ...]:
+        """With the numbers of the values that whoever deploys knows."""
+        return await self.standing.values.numbered(documents, secrets=self.wishes.secrets)
+
     async def observe(self, app: str) -> list[Document]:
         """By rank and name. One whose objects are gone, or were changed by somebody else, says so and counts as another."""
         drifted = await self.standing.load()

@@ -11,8 +11,8 @@ from typing import Any
 from aiculturekit.plan.documents import Document
 from aiculturekit.resources import outputs
 from aiculturekit.spec import references
-from aiculturekit.spec.secrets import parse
-from aiculturekit.targets.kubernetes import secrets
+from aiculturekit.spec.secrets import Reference, parse
+from aiculturekit.targets.kubernetes import givens, secrets
 from aiculturekit.targets.kubernetes.objects import ENVIRONMENT, PORT
 from aiculturekit.targets.kubernetes.places import Cluster
 
@@ -35,10 +35,10 @@ def of(app: str, document: Document, *, documents: Sequence[Document], cluster: 
     found: list[Variable] = [_environment(), *(_plain(key, value) for key, value in plain.items())]
     found += [one for name in resources for one in _given(name, document, documents)]
     found += _amazon(list(resources), document, documents)
-    kept = {key: one for key, text in document.body["env"].items() if (one := _kept(key, text))}
+    kept = {key: one for key, text in document.body["env"].items() if (one := _kept(app, key, text, document))}
     said = {key: _said(text, document) for key, text in document.body["env"].items() if key not in kept}
     referred = {reference: None for text, names in said.values() for reference in names}
-    found += [_referred(reference, document) for reference in referred]
+    found += [_referred(app, reference, document) for reference in referred]
     own = [one for one in found if one["name"] not in document.body["env"]]
     return [*own, *kept.values(), *(_plain(key, text) for key, (text, _) in said.items())]
 
@@ -83,11 +83,11 @@ def _amazon(needed: Sequence[str], document: Document, documents: Sequence[Docum
     return [_secret(name, secret, output) for name, output in outputs.AMAZON.items()]
 
 
-def _kept(name: str, text: str) -> Variable | None:
-    """The variable whose value is `secret:kubernetes/SECRET/KEY`: the kubelet reads it."""
+def _kept(app: str, name: str, text: str, document: Document) -> Variable | None:
+    """The variable whose value is a secret alone: the kubelet reads it."""
     found = parse(text)
     if found is None or found.kind != "kubernetes":
-        return None
+        return _secret(name, givens.name(app), givens.key(found, document)) if found else None
     secret, _, key = found.name.partition("/")
     return _secret(name, secret, key)
 
@@ -108,11 +108,16 @@ def _said(text: str, document: Document) -> tuple[str, list[str]]:
 
 
 def _referring(reference: str) -> str:
-    """`resources.users-db.host` -> `AIC_USERS_DB_HOST`."""
+    """`resources.users-db.host` -> `AIC_USERS_DB_HOST`, `env.TOKEN` -> `AIC_ENV_TOKEN`."""
+    if reference.startswith("env."):
+        return f"AIC_ENV_{reference.removeprefix('env.')}"
     return "AIC_" + reference.partition(".")[2].upper().replace("-", "_").replace(".", "_")
 
 
-def _referred(reference: str, document: Document) -> Variable:
+def _referred(app: str, reference: str, document: Document) -> Variable:
+    if reference.startswith("env."):
+        kept = Reference("env", reference.removeprefix("env."))
+        return _secret(_referring(reference), givens.name(app), givens.key(kept, document))
     resource, _, output = reference.partition(".")[2].rpartition(".")
     return _secret(_referring(reference), secrets.name(resource, secrets.user(document)), output)
 

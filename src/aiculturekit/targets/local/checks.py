@@ -124,7 +124,7 @@ def _secrets(application: Application) -> Iterator[tuple[str, str, str]]:
     for path, env in listed.items():
         for variable, text in env.items():
             if secrets.is_one(text):
-                yield f"{path}.env.{variable}", say("only a cluster has Secrets of Kubernetes"), hint
+                yield f"{path}.env.{variable}", say("only in a cluster a variable is filled in from a Secret"), hint
 
 
 def _foreign(application: Application) -> Iterator[tuple[str, str, str]]:
