@@ -107,6 +107,9 @@ def test_it_may_do_next_to_nothing_and_says_no_password(papers: Product) -> None
     assert {int(status[name], 16) for name in ("CapPrm", "CapEff", "CapBnd")} == {0}
     mounts = [line.split() for line in Path(f"/proc/{first}/mountinfo").read_text().splitlines()]
     assert next(words for words in mounts if words[4] == "/")[5].startswith("ro")
+    shared = [words[3] for words in mounts if str(papers.home) in words[3] or "/aiculturekit/" in words[3]]
+    assert not [place for place in shared if place.endswith("/notes")], "its data, and not what lies beside it"
+    assert any(place.endswith("/notes/data") for place in shared)
     key = next((papers.home / "data" / "papers" / "notes").resolve().glob("aic.key")).read_text()
     process = psutil.Process(first)
     assert key not in " ".join(process.cmdline()) + papers.aic("logs", "papers", "notes")

@@ -141,15 +141,16 @@ async def _connected(there: Running) -> Streams:
 
 
 def write(file: Path, text: str, *, uid: int | None) -> None:
-    """All of it or nothing, for its user alone. Blocks."""
+    """All of it or nothing, for its user alone, who may write in the folder: nothing is written through a link of theirs. Blocks."""
     if file.exists() and file.read_text() == text:
         return
     fresh = file.with_name(f"{file.name}.new")
     fresh.unlink(missing_ok=True)
-    fresh.touch(mode=0o600)
-    fresh.write_text(text)
-    if uid is not None:
-        os.chown(fresh, uid, uid)
+    opened = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with open(opened, "w", encoding="utf-8") as out:  # noqa: PTH123  # what is open has no path that could be changed
+        out.write(text)
+        if uid is not None:
+            os.fchown(out.fileno(), uid, uid)
     fresh.rename(file)
 
 
@@ -157,7 +158,7 @@ def own_folder(folder: Path, *, uid: int | None) -> Path:
     """There, for its user alone. Blocks."""
     folder.mkdir(mode=0o700, exist_ok=True)
     if uid is not None:
-        os.chown(folder, uid, uid)
+        os.chown(folder, uid, uid, follow_symlinks=False)
     return folder
 
 

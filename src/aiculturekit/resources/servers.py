@@ -78,8 +78,9 @@ class Server(Protocol):
 
 @runtime_checkable
 class Contained(Server, Protocol):
-    """A backend whose server comes as an image: `ground.programs` is its unpacked file system, `ground.folder` has the same path in the
-    container, and `Launch.arguments` are what runs there."""
+    """A backend whose server comes as an image: `ground.programs` is its unpacked file system, and `Launch.arguments` are what runs there.
+    The container sees the folder `data` in `ground.folder`, under the same path, and nothing of what lies beside it: what is ours there
+    must be ours when it is read again."""
 
     def image(self, body: Mapping[str, Any]) -> str:
         """Its reference. Pure."""

@@ -36,16 +36,20 @@ async def prepare(
 
 
 async def served(image: str, ground: Ground, *, home: Path, tell: Callable[[str], None]) -> Runnable:
-    """The image of a resource's server, ready to see the resource's folder. Raises what finding, fetching and unpacking an image raises."""
-    return await runnables.prepare(image, folder=_store(home), places=[str(ground.folder)], progress=tell)
+    """The image of a resource's server, ready to see the resource's data. Raises what finding, fetching and unpacking an image raises."""
+    return await runnables.prepare(image, folder=_store(home), places=[str(_data(ground))], progress=tell)
 
 
 def server(ground: Ground, launch: Launch) -> Container:
-    """The container of a resource's server: as the user who runs servers and owns the resource's folder, of all the machine's its one."""
+    """The container of a resource's server: as the user who runs servers and owns the data, which is all of the machine that it sees."""
     uid = users.NOBODY if ground.uid is None else ground.uid
     return Container(
-        root=ground.programs, arguments=launch.arguments, user=uid, group=uid, mounts=(Mount(ground.folder),)
+        root=ground.programs, arguments=launch.arguments, user=uid, group=uid, mounts=(Mount(_data(ground)),)
     )
+
+
+def _data(ground: Ground) -> Path:
+    return ground.folder / "data"
 
 
 def inherited(environment: Environment) -> dict[str, str]:
