@@ -89,3 +89,22 @@ def _strict(schema: Any) -> Any:
     if schema == {"type": "object"}:
         return {"type": "object"}
     return made
+
+
+PROMETHEUS_OPERATOR = "v0.85.0"
+
+
+@cache
+def prometheus_operator() -> tuple[Definition, ...]:
+    """Of monitors and rules, from its Go module."""
+    command = [
+        "go",
+        "mod",
+        "download",
+        "-json",
+        f"github.com/prometheus-operator/prometheus-operator@{PROMETHEUS_OPERATOR}",
+    ]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True, cwd="/", timeout=120)
+    folder = Path(json.loads(answer.stdout)["Dir"]) / "example" / "prometheus-operator-crd"
+    names = ("podmonitors", "prometheusrules", "servicemonitors")
+    return tuple(yaml.safe_load((folder / f"monitoring.coreos.com_{name}.yaml").read_text()) for name in names)

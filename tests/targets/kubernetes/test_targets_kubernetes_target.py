@@ -16,7 +16,7 @@ from aiculturekit.plan.documents import Document
 from aiculturekit.targets.kubernetes import places
 from aiculturekit.targets.kubernetes.standings import Wishes
 from aiculturekit.targets.kubernetes.target import Kubernetes
-from tests.targets.kubernetes.doubles import KINDS, Api
+from tests.targets.kubernetes.doubles import KINDS, Answer, Api
 
 CLUSTER = places.parse(Locator.parse("kubernetes:///shop"), environment="staging")
 
@@ -235,3 +235,28 @@ async def test_who_wrote_since_is_not_written_over(stage: Stage) -> None:
             "shop", step=_step(workload("web", says="other")), release=1, progress=lambda name, message: None
         )
     assert "one" in str(stage.api.get("deployments", "web-v1"))
+
+
+MONITORS = {"PrometheusRule": "monitoring.coreos.com/v1", "PodMonitor": "monitoring.coreos.com/v1"}
+
+
+async def test_where_prometheus_operator_is_there_are_rules_for_it(stage: Stage) -> None:
+    await stage.deploy(*SHOP)
+    assert stage.api.names("prometheusrules") == set()
+    stage.api.kinds = KINDS | MONITORS
+    await stage.deploy(*SHOP[:3], workload("web", needs=("api",), says="bye"))
+    assert stage.api.names("prometheusrules") == {"api", "web"}
+    assert await stage.deploy(*SHOP[:3], workload("web", needs=("api",), says="bye")) == []
+    stage.api.kinds = KINDS  # its definitions went, and what they defined
+    assert await stage.deploy(*SHOP) != []
+
+
+async def test_who_may_not_write_rules_for_prometheus_deploys_without(stage: Stage) -> None:
+    stage.api.kinds = KINDS | MONITORS
+    forbidden = Answer(403, b'{"kind": "Status", "reason": "Forbidden", "message": "you may not"}')
+    stage.api.before = lambda method, path: forbidden if method == "PATCH" and "monitoring" in path else None
+    said: list[str] = []
+    await stage.deploy(*SHOP, said=said)
+    assert stage.api.names("deployments") == {"api-v1", "web-v1"}
+    assert any("PrometheusRule web is left out" in line for line in said)
+    assert await stage.deploy(*SHOP) == []

@@ -80,6 +80,8 @@ class Applier:
     async def remove(self, place: Place, record: Record, *, is_erased: bool = False) -> bool:
         """Whether it is gone, or on its way: what is protected stays, and so does what is not ours any more."""
         _, kind, namespace, name = place
+        if not await self._client.knows(record.api, kind):  # it went with its definition
+            return True
         found = await self._client.get(record.api, kind, name, namespace=namespace)
         if found is None:
             return True

@@ -88,6 +88,13 @@ class Client:
             hint=say("install what it belongs to, or take it out of the file or the target"),
         )
 
+    async def knows(self, api: str, kind: str) -> bool:
+        try:
+            await self.kind(api, kind)
+        except Refused:
+            return False
+        return True
+
     async def get(self, api: str, kind: str, name: str, *, namespace: str = "") -> Json | None:
         """The object; None where there is none."""
         known = await self.kind(api, kind)

@@ -10,6 +10,7 @@ from typing import Any
 
 from aiculturekit.mesh.gateway_api.objects import GATEWAY_NAME
 from aiculturekit.mesh.nodes import INGRESS, Node, Service
+from aiculturekit.targets.kubernetes import monitors
 from aiculturekit.targets.kubernetes.objects import RULES, Owned, made
 from aiculturekit.targets.kubernetes.places import Cluster
 
@@ -30,7 +31,7 @@ def rendered(app: str, node: Node, *, ports: dict[str, int], usual: int, cluster
         spec: Json = {
             "podSelector": {"matchLabels": {"app": name}},
             "policyTypes": ["Ingress", "Egress"],
-            "ingress": _coming(services.get(name), ports.get(name, usual), cluster),
+            "ingress": [*_coming(services.get(name), ports.get(name, usual), cluster), *_watched(cluster)],
             "egress": [
                 _names(),
                 *_control(cluster),
@@ -49,6 +50,12 @@ def _coming(service: Service | None, port: int, cluster: Cluster) -> list[Json]:
     ports = [{"protocol": "TCP", "port": port}]
     found = [{"from": sources, "ports": ports}] if sources else []
     return found + ([_public(service, ports, cluster)] if INGRESS in service.callers else [])
+
+
+def _watched(cluster: Cluster) -> list[Json]:
+    """By Prometheus, which may be in any namespace."""
+    port = monitors.port(cluster)
+    return [{"from": [{"namespaceSelector": {}}], "ports": [{"protocol": "TCP", "port": port}]}] if port else []
 
 
 def _public(service: Service, ports: list[Json], cluster: Cluster) -> Json:

@@ -8,6 +8,8 @@ pull_secret the Secret in the namespace by which nodes log in there, where they 
 mirror      where the images of databases come from instead of Docker's registry
 host        public host names, with commas
 cni         true where the mesh's own network plugin is installed, so that pods need no privilege for it
+monitoring  prometheus-operator: PodMonitor and PrometheusRules for it; none: no; left out: a deploy looks whether it is there
+monitor_label  the label=value by which its Prometheus chooses them
 traces      percent of the requests whose trace goes to where the mesh (Istio) sends traces
 """
 
@@ -22,6 +24,7 @@ from aiculturekit.locator import Locator
 from aiculturekit.targets.kubernetes import flavors
 from aiculturekit.targets.kubernetes.flavors import Flavor
 
+MONITORED = "prometheus-operator"
 MESHES = ("none", "istio", "linkerd", "gateway-api")
 _NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
@@ -46,6 +49,8 @@ class _Options:
     cpu: str = ""
     memory: str = ""
     traces: float = 0.0
+    monitoring: str = ""
+    monitor_label: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -73,6 +78,8 @@ class Cluster:
     cpu: str = ""
     memory: str = ""
     traces: float = 0.0
+    monitoring: str = ""
+    monitor_label: tuple[str, str] | None = None
     environment: str = "default"
 
     @property
@@ -94,6 +101,7 @@ def parse(target: Locator, *, environment: str = "default") -> Cluster:
     _require("flavor", options.flavor, tuple(flavors.FLAVORS))
     _require("autoscaler", options.autoscaler, ("hpa", "keda"))
     _require("operator", options.operator, ("", "cnpg"))
+    _require("monitoring", options.monitoring, ("", "none", MONITORED))
     _require_traces(options)
     return Cluster(
         context=_context(target),
@@ -116,6 +124,8 @@ def parse(target: Locator, *, environment: str = "default") -> Cluster:
         cpu=options.cpu,
         memory=options.memory,
         traces=options.traces,
+        monitoring=options.monitoring,
+        monitor_label=_label(options.monitor_label),
         environment=environment,
     )
 
@@ -128,6 +138,16 @@ def _context(target: Locator) -> str:
             hint=say("percent-encode any of : / ? # @ in its name"),
         )
     return target.hosts[0][0] if target.hosts else ""
+
+
+def _label(text: str) -> tuple[str, str] | None:
+    name, _, value = text.partition("=")
+    if text and not (name and value):
+        raise LocatorError(
+            say("kubernetes: {label} is no label", label=repr(text)),
+            hint=say("write monitor_label=NAME%3DVALUE, for example release%3Dprometheus"),
+        )
+    return (name, value) if text else None
 
 
 def _require_traces(options: _Options) -> None:

@@ -5,6 +5,7 @@ givens         the Secret of what whoever deploys knows
 files, servers what resources need: claims, Secrets, servers, the Jobs that settle them
 rules          Services, gateways, routes, permissions, as the mesh of the cluster says them
 networks       the same permissions for the cluster's network
+monitors       what Prometheus looks at, where its operator is
 jobs           migrations before workloads, jobs after them
 workloads      Deployments and how they scale
 """
@@ -19,6 +20,7 @@ from aiculturekit.targets.kubernetes import (
     files,
     givens,
     jobs,
+    monitors,
     namespaces,
     networks,
     rules,
@@ -43,6 +45,7 @@ def rendered(app: str, documents: Sequence[Document], *, cluster: Cluster) -> tu
         *(one for document in _of(documents, "resource") for one in _resource(app, document, documents, cluster)),
         *rules.rendered(app, given, at=at, documents=documents, cluster=cluster),
         *networks.rendered(app, given, ports=dict(at.ports), usual=PORT, cluster=cluster),
+        *monitors.rendered(app, documents, cluster=cluster),
         *(one for document in _by_rank(documents) for one in _running(app, document, documents, cluster)),
     ]
     return tuple({one.place: one for one in found}.values())

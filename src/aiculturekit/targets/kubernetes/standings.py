@@ -16,13 +16,13 @@ from aiculturekit import threads
 from aiculturekit.errors import Refused
 from aiculturekit.language import say
 from aiculturekit.plan.documents import RANKS, Document
-from aiculturekit.targets.kubernetes import applying, drifts, ledgers, rendering
+from aiculturekit.targets.kubernetes import applying, drifts, ledgers, monitors, rendering
 from aiculturekit.targets.kubernetes.answers import Forbidden
 from aiculturekit.targets.kubernetes.applying import Applier
 from aiculturekit.targets.kubernetes.clients import Client
 from aiculturekit.targets.kubernetes.ledgers import Key, Ledger, Place, Record
 from aiculturekit.targets.kubernetes.objects import APPLICATION, RULES, Owned
-from aiculturekit.targets.kubernetes.places import Cluster
+from aiculturekit.targets.kubernetes.places import MONITORED, Cluster
 from aiculturekit.targets.kubernetes.shelves import Shelf
 from aiculturekit.targets.kubernetes.values import Values
 from aiculturekit.targets.kubernetes.waiting import WAITED
@@ -69,6 +69,8 @@ class Standing:
         self.ledger = ledgers.read(await self._shelf.load())
         self._refuse_another()
         self.ledger.environment = self._cluster.environment
+        if not self._cluster.monitoring and await self._client.knows(monitors.API, "PrometheusRule"):
+            self._cluster = dataclasses.replace(self._cluster, monitoring=MONITORED)
         if self.ledger.is_empty:
             self.rendered, self._before = {}, {}
             return {}
@@ -192,6 +194,17 @@ class Standing:
         try:
             await self.apply(owned, tell=tell)
         except Forbidden as error:
+            if owned.manifest["apiVersion"] == monitors.API:  # nobody asked for it
+                tell(
+                    say(
+                        "{kind} {name} is left out: {error}",
+                        kind=owned.place[1],
+                        name=owned.place[3],
+                        error=error.message,
+                    )
+                )
+                self.ledger.objects.pop(owned.place, None)
+                return
             if owned.manifest["kind"] != "Namespace":
                 raise
             # Whoever may work in a namespace need not be allowed to change it.
