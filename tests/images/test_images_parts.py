@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from aiculturekit.errors import BuildFailed, Mistake
+from aiculturekit.errors import BuildFailed, Mistake, UsageError
 from aiculturekit.images import (
     bases,
     commands,
@@ -20,6 +20,7 @@ from aiculturekit.images import (
     ignores,
     languages,
     layouts,
+    platforms,
     pulls,
     references,
     revisions,
@@ -233,6 +234,14 @@ def test_a_platform_that_an_index_does_not_have_is_refused_with_those_that_it_ha
     with pytest.raises(Mistake, match="linux/arm64") as caught:
         pulls.chosen(index, "linux/arm64", "x")
     assert caught.value.hint.endswith("linux/amd64")
+
+
+def test_platforms_are_said_one_by_one_or_with_a_comma() -> None:
+    assert platforms.listed(["linux/amd64,linux/arm64"]) == ("linux/amd64", "linux/arm64")
+    assert platforms.listed(["linux/arm64", "linux/amd64, linux/arm64", ","]) == ("linux/arm64", "linux/amd64")
+    assert platforms.listed([]) == ()
+    with pytest.raises(UsageError, match="linux/riscv"):
+        platforms.checked("linux/riscv")
 
 
 def test_what_is_no_layout_is_refused(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ import sys
 import tarfile
 import time
 import urllib.request
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -436,3 +438,34 @@ async def test_what_has_no_wheel_is_refused_with_the_installers_words(tmp_path: 
             Recipe(name="web", directory=tmp_path / "code", run="python x.py", base=python), store=tmp_path / "s"
         )
     assert any("h11" in line for line in caught.value.tail) and "check the names" in caught.value.hint
+
+
+@pytest.mark.parametrize("kind", ["source", "amd64"])
+async def test_what_was_built_for_no_such_machine_is_named_with_a_way_out(tmp_path: Path, kind: str) -> None:
+    """Only its source is there, or only a wheel for another processor."""
+    base, code = bases.layout(tmp_path / "base", architecture="arm64"), tmp_path / "code"
+    code.mkdir()
+    (code / "requirements.txt").write_text("--no-index\n--find-links .\nnative>=1\n")
+    _package(code, kind)
+    with pytest.raises(BuildFailed, match=r"native has no wheel for linux/arm64 and Python 3\.") as caught:
+        await builds.build(
+            Recipe(name="web", directory=code, run="python x.py", base=base, platform="linux/arm64"),
+            store=tmp_path / "s",
+        )
+    assert "--find-links" in caught.value.hint and any("native" in line for line in caught.value.tail)
+
+
+def _package(folder: Path, kind: str) -> None:
+    metadata = "Metadata-Version: 2.1\nName: native\nVersion: 1.0\n"
+    if kind == "source":
+        with tarfile.open(folder / "native-1.0.tar.gz", "w:gz") as tar:
+            for name, text in {"PKG-INFO": metadata, "setup.py": "raise SystemExit('nobody runs this')\n"}.items():
+                entry = tarfile.TarInfo(f"native-1.0/{name}")
+                entry.size = len(text)
+                tar.addfile(entry, io.BytesIO(text.encode()))
+        return
+    tag = "py3-none-manylinux2014_x86_64"
+    with zipfile.ZipFile(folder / f"native-1.0-{tag}.whl", "w") as wheel:
+        wheel.writestr("native-1.0.dist-info/METADATA", metadata)
+        wheel.writestr("native-1.0.dist-info/WHEEL", f"Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: {tag}\n")
+        wheel.writestr("native-1.0.dist-info/RECORD", "")

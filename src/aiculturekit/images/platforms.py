@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 
 from aiculturekit.errors import UsageError
 from aiculturekit.language import say
@@ -13,6 +14,12 @@ PLATFORMS = ("linux/amd64", "linux/arm64")
 def own() -> str:
     """This machine's; Linux also where this is macOS, which runs containers in a Linux."""
     return "linux/arm64" if platform.machine().lower() in ("arm64", "aarch64") else "linux/amd64"
+
+
+def listed(words: Sequence[str]) -> tuple[str, ...]:
+    """Each of `a,b` and `c`, once, in their order; whether they exist is not asked."""
+    parts = (part.strip() for word in words for part in word.split(","))
+    return tuple(dict.fromkeys(part for part in parts if part))
 
 
 def checked(text: str) -> str:

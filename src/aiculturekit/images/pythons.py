@@ -37,7 +37,7 @@ class Wheels:
         self._has_manifests = has_manifests
         self._directory, self._facts, self._progress = directory, facts, progress
         libc = "musl" if facts.is_musl else "gnu"
-        self._platform = f"{_MACHINES[platform.partition('/')[2]]}-unknown-linux-{libc}"
+        self._for, self._platform = platform, f"{_MACHINES[platform.partition('/')[2]]}-unknown-linux-{libc}"
 
     async def dependencies(self, folder: Path) -> tuple[Sequence[Entry], Sequence[Package]]:
         if not self._has_manifests:
@@ -69,8 +69,28 @@ class Wheels:
 
     async def _install(self, site: Path, what: Sequence[str], name: str) -> None:
         command = ["pip", "install", "--quiet", "--target", str(site), "--link-mode", "copy", "--no-build"]
-        await self._run(
-            [*command, "--python-version", self._facts.python_version, "--python-platform", self._platform, *what], name
+        there = ["--python-version", self._facts.python_version, "--python-platform", self._platform]
+        try:
+            await self._run([*command, *there, *what], name)
+        except BuildFailed as failed:
+            if lacking := _lacking("\n".join(failed.tail), name):
+                raise self._without_wheels(lacking, name, failed.tail) from failed
+            raise
+
+    def _without_wheels(self, lacking: Sequence[str], name: str, tail: Sequence[str]) -> BuildFailed:
+        return BuildFailed(
+            say(
+                "{manifest}: {packages} has no wheel for {platform} and Python {version}, and nothing is compiled while an image is made",
+                manifest=name,
+                packages=", ".join(lacking),
+                platform=self._for,
+                version=self._facts.python_version,
+            ),
+            tail=list(tail),
+            hint=say(
+                "take a version or a package that has one, name a base with another Python, or build a wheel on such a machine"
+                " and name its folder in the requirements: --find-links wheels"
+            ),
         )
 
     async def _run(self, words: Sequence[str], name: str) -> None:
@@ -86,6 +106,14 @@ class Wheels:
         frame = _frame(self._facts) if is_first else []
         entries = await threads.run(_entries, site, f"{VENV}/lib/python{self._facts.python_version}/site-packages")
         return [*frame, *entries], await threads.run(_packages, site)
+
+
+def _lacking(text: str, name: str) -> list[str]:
+    """The packages of which uv says that they are there, though not as a wheel for this interpreter and platform."""
+    found = re.findall(r"Wheels are (?:required|available) for `([^`]+)`", text)
+    found += re.findall(r"([\w.-]+?)(?:==\S+)? has no (?:usable )?wheels", text)
+    is_own = "incompatible with the current platform" in text  # the project itself was built, for this machine
+    return list(dict.fromkeys([*found, *([name] if is_own else [])]))
 
 
 def _written(directory: Path) -> Path:

@@ -40,7 +40,9 @@ def build(
     ] = None,
     platform: Annotated[
         list[str] | None,
-        typer.Option("--platform", help=say("linux/amd64 or linux/arm64, or both; this machine's when left out.")),
+        typer.Option(
+            "--platform", help=say("linux/amd64 or linux/arm64, or both, with a comma; this machine's when left out.")
+        ),
     ] = None,
     pull: Annotated[bool, typer.Option("--pull", help=say("Ask the base's registry what its tag means now."))] = False,
     mirror: Annotated[
@@ -52,13 +54,14 @@ def build(
     import asyncio
 
     from aiculturekit.control import images
+    from aiculturekit.images import platforms
 
     order = images.Order(
         only=tuple(workload or ()),
         push=push or "",
         tag=tag or "",
         output=output.expanduser().absolute() if output else None,
-        platforms=tuple(platform or ()),
+        platforms=platforms.listed(platform or ()),
         is_fresh=pull,
         mirrors=mirror,
     )

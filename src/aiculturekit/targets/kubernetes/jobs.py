@@ -14,6 +14,7 @@ from aiculturekit.targets.kubernetes.places import Cluster
 
 _TRIES = {"migrate": 0, "seed": 4}
 """A seed that is applied beside its migration, as a whole folder of files is, may come too early."""
+_SERVES = "aiculturekit.dev/serves"
 Json = dict[str, Any]
 
 
@@ -42,11 +43,21 @@ def migrations(app: str, document: Document, *, documents: Sequence[Document], c
     for word, key in (("migrate", "run"), ("seed", "seed")):
         if task := document.body[key]:
             template = pods.template(app, document, documents=documents, cluster=cluster, command=task["run"])
+            _keep_apart(template)
             _wait(template, document, documents, cluster)
             spec = _spec(template, retries=_TRIES[word], seconds=task["timeout"])
             name = f"{document.name}-{word}"
             found = batches.once(app, name, spec, cluster=cluster, key=document.key, component=document.name)
             yield found if word == "migrate" else _unrepeated(found, name)
+
+
+def _keep_apart(template: Json) -> None:
+    """Its pods have the service's name, by which networks and meshes know what they may reach, and none of its requests: they are no
+    version of it, and by a gate that nobody opens never ready. A pod without a probe is ready as soon as it runs, so the Service would lead
+    every other new connection to one where nobody listens.
+    (https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-readiness-gate)"""
+    del template["metadata"]["labels"]["version"]
+    template["spec"]["readinessGates"] = [{"conditionType": _SERVES}]
 
 
 def _wait(template: Json, document: Document, documents: Sequence[Document], cluster: Cluster) -> None:
