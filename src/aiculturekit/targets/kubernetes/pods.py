@@ -15,8 +15,10 @@ from aiculturekit.targets.kubernetes import files, variables
 from aiculturekit.targets.kubernetes.objects import PORT, USER, pod_labels
 from aiculturekit.targets.kubernetes.places import Cluster
 
-LEAVING = 5
-"""Seconds between the end of a pod's share in its Services and its request to stop: everybody has heard by then that it is gone."""
+LEAVING = 15
+"""Seconds between the end of a pod's share in its Services and its request to stop: everybody has heard by then that it is gone. kube-proxy
+has after one or two; an ingress controller collects news first (Traefik for two seconds) and may want the processor like all others; a
+cloud's load balancer is told last (https://docs.aws.amazon.com/eks/latest/best-practices/load-balancing.html)."""
 _LEAST = {"cpu": "50m", "memory": "64Mi"}
 """What is asked for where the file says nothing."""
 Json = dict[str, Any]
@@ -66,7 +68,7 @@ def spec_of(
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "securityContext": _owned(cluster, user),
-        "terminationGracePeriodSeconds": math.ceil(grace) + LEAVING,
+        "terminationGracePeriodSeconds": math.ceil(grace) + (LEAVING if "lifecycle" in container else 0),
         "containers": [container],
         "volumes": [{"name": "tmp", "emptyDir": {}}, *volumes],
     }
