@@ -96,8 +96,8 @@ class Daemon:
         try:
             await self._serve(parts)
             if self.stop_workloads:
-                await parts.life.stop_everything()
-                await parts.mesh.stop()
+                await parts.works.life.stop_everything()
+                await parts.machine.mesh.stop()
                 await threads.run(rooms.clear, self.given.home / "run")
                 (self.given.home / ANNOUNCEMENT).unlink(missing_ok=True)
         finally:
@@ -105,14 +105,14 @@ class Daemon:
 
     async def _serve(self, parts: Parts) -> None:
         preferred = 0 if self.given.is_isolated else self.given.api_port
-        port = await parts.ports.prefer("api", port=preferred, is_free=engine_ports.is_free)
+        port = await parts.machine.ports.prefer("api", port=preferred, is_free=engine_ports.is_free)
         self.api = f"http://127.0.0.1:{port}"
         self.sessions = await sessions(parts)
-        self.watchers = Watchers(applications=parts.applications, target=parts.target)
+        self.watchers = Watchers(applications=parts.works.applications, target=parts.machine.target)
         authorize = guard(_token(self.given.home), self.sessions)
         trust = (
-            trusts.public(parts.mesh.trust),
-            trusts.router(parts.mesh.trust, refresh=parts.target.refresh, authorize=authorize),
+            trusts.public(parts.machine.mesh.trust),
+            trusts.router(parts.machine.mesh.trust, refresh=parts.machine.target.refresh, authorize=authorize),
         )
         front = self.front(parts, self.sessions, authorize=authorize, further=trust)
         self.server = uvicorn.Server(config(front))
@@ -133,43 +133,56 @@ class Daemon:
         password: str = "",
     ) -> Starlette:
         """The API and the console. With a `password` the console asks for it, and Envoy is nobody's here."""
+        mesh, works, holdings, sights, places = (
+            parts.machine.mesh,
+            parts.works,
+            parts.holdings,
+            parts.sights,
+            parts.places,
+        )
         routes = router(
-            applications=parts.applications,
-            deliveries=parts.deliveries,
-            snapshots=parts.snapshots,
-            backups=parts.backups,
-            branches=parts.branches,
-            rotations=parts.rotations,
-            operations=parts.operations,
-            views=parts.views,
-            feeds=parts.feeds,
-            flows=parts.flows,
+            applications=works.applications,
+            deliveries=works.deliveries,
+            snapshots=holdings.snapshots,
+            backups=holdings.backups,
+            branches=holdings.branches,
+            rotations=holdings.rotations,
+            operations=works.operations,
+            views=sights.views,
+            feeds=sights.feeds,
+            flows=sights.flows,
             host=self,
             authorize=authorize,
         )
         return application(
             routes,
-            resources.router(parts.resources, parts.guests, authorize=authorize),
-            placements.router(parts.placements, parts.arrivals, parts.clusters, parts.views, authorize=authorize),
-            deploys.router(parts.figures, authorize=authorize),
-            environments.router(parts.environments, parts.promotions, authorize=authorize),
+            resources.router(holdings.resources, holdings.guests, authorize=authorize),
+            placements.router(
+                places.placements,
+                places.arrivals,
+                places.clusters,
+                sights.views,
+                authorize=authorize,
+            ),
+            deploys.router(places.figures, authorize=authorize),
+            environments.router(places.environments, places.promotions, authorize=authorize),
             *further,
             pages.router(
-                parts.views,
+                sights.views,
                 sessions=sessions,
-                refusals=parts.feeds.refusals,
-                flows=parts.flows,
-                delivery=parts.deliveries.shown,
-                resources=parts.resources,
-                overviews=parts.overviews,
-                figures=lambda seconds: parts.figures.all(since=seconds),
-                identities=list if password else lambda: shown.identities(parts.mesh.trust),
+                refusals=sights.feeds.refusals,
+                flows=sights.flows,
+                delivery=works.deliveries.shown,
+                resources=holdings.resources,
+                overviews=places.overviews,
+                figures=lambda seconds: places.figures.all(since=seconds),
+                identities=list if password else lambda: shown.identities(mesh.trust),
                 password=password,
             ),
-            status=parts.views.status,
-            edges=parts.flows.of_all,
-            engines=parts.resources.figures,
-            proxy_metrics=_nothing if password else parts.mesh.prometheus,
+            status=sights.views.status,
+            edges=sights.flows.of_all,
+            engines=holdings.resources.figures,
+            proxy_metrics=_nothing if password else mesh.prometheus,
             page=pages.error_page,
             has_proxy=not password,
             watched=authorize if password else only_from_here,
@@ -249,11 +262,11 @@ async def sessions(parts: Parts, *, password: str = "") -> Sessions:
     """Browser sessions survive a restart of the daemon: their hashes are kept in the state database. They end with the password by which
     they began."""
     name = f"console.sessions.{hashlib.sha256(password.encode()).hexdigest()[:16]}" if password else "console.sessions"
-    kept = await parts.database.run(stored.get, name)
+    kept = await parts.machine.database.run(stored.get, name)
     loop = asyncio.get_running_loop()
 
     def save(text: str) -> None:
-        parts.tasks.append(loop.create_task(parts.database.run(stored.put, name, value=text)))
+        parts.tasks.append(loop.create_task(parts.machine.database.run(stored.put, name, value=text)))
 
     return Sessions(kept=kept, save=save)
 

@@ -165,8 +165,8 @@ async def _tend(parts: Parts) -> None:
     while True:
         await asyncio.sleep(_LOOKED)
         try:
-            left = await parts.placements.left()
-            await parts.placements.resume(left & seen)
+            left = await parts.places.placements.left()
+            await parts.places.placements.resume(left & seen)
             seen = left - seen
         except AicError as error:
             log.warning("%s", error.message)
