@@ -62,7 +62,7 @@ def install(
     ] = "",
     platform: Annotated[
         list[str] | None,
-        typer.Option("--platform", help=say("linux/amd64 or linux/arm64, or both; this machine's when left out.")),
+        typer.Option("--platform", help=say("linux/amd64 or linux/arm64, or both, with a comma; this machine's when left out.")),
     ] = None,
     state: State = "",
     replicas: Annotated[
@@ -82,12 +82,13 @@ def install(
     import asyncio
 
     from aiculturekit.control import installs
+    from aiculturekit.images import platforms
 
     order = installs.Order(
         target=target,
         image=image,
         base=base,
-        platforms=tuple(platform or ()),
+        platforms=platforms.listed(platform or ()),
         replicas=replicas,
         state=state,
         namespaces=tuple(namespace or ()),
