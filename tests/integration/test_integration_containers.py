@@ -83,9 +83,11 @@ def _imaged(file: dict[str, Any], images: dict[str, str]) -> dict[str, Any]:
     return file
 
 
-def ask(made: Product, path: str = "/", *, method: str = "GET", body: Any = None) -> tuple[int, str]:
+def ask(
+    made: Product, path: str = "/", *, method: str = "GET", body: Any = None, raw: str | None = None
+) -> tuple[int, str]:
     connection = http.client.HTTPConnection("127.0.0.1", made.ingress, timeout=30)
-    payload = json.dumps(body) if body is not None else None
+    payload = json.dumps(body) if body is not None else raw
     connection.request(method, path, body=payload, headers={"content-type": "application/json"} if payload else {})
     answer = connection.getresponse()
     text = answer.read().decode()

@@ -50,7 +50,7 @@ services:
   keeper: {{run: "{sys.executable} server.py", public: /keeper, needs: [resources/notes: VERB]}}
   stranger: {{run: "{sys.executable} server.py", public: /stranger}}
 resources:
-  notes: {{type: mongodb, image: "IMAGE"}}
+  notes: {{type: mongodb, image: "IMAGE", backup: {{every: 1d, to: "file://SHELF"}}}}
 """
 
 
@@ -68,7 +68,7 @@ def code(tmp_path_factory: pytest.TempPathFactory, image: str) -> Path:
 
 
 def written(folder: Path, image: str, verb: str = "admin") -> Path:
-    return application(folder, TEXT.replace("VERB", verb).replace("IMAGE", image))
+    return application(folder, TEXT.replace("VERB", verb).replace("IMAGE", image).replace("SHELF", f"{folder}/shelf"))
 
 
 @pytest.fixture(scope="module")
@@ -138,9 +138,11 @@ def test_passwords_are_changed_while_it_runs(papers: Product) -> None:
     assert kept(papers) == before and pids(papers, "notes") == server
 
 
-def test_a_snapshot_is_what_it_was_at_one_point(papers: Product) -> None:
+def test_a_snapshot_and_a_backup_are_what_it_was(papers: Product) -> None:
     before = kept(papers)
     papers.aic("snapshot", "save", "then", "--app", "papers")
+    papers.aic("backup", "now", "notes", "--app", "papers")
+    papers.aic("backup", "verify", "notes", "--app", "papers")
     assert ask(papers, "/keeper", method="DELETE")[0] == 200 and kept(papers) == []
     papers.aic("snapshot", "restore", "then", "--app", "papers", "--yes")
     until(lambda: ask(papers, "/keeper")[0] == 200, "it does not answer again")

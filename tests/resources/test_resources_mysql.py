@@ -166,3 +166,25 @@ def test_files_with_a_password_are_for_their_user_alone(tmp_path: Path) -> None:
     holders = [file for file in tmp_path.rglob("*") if file.is_file() and secret in file.read_text("utf-8", "replace")]
     assert {file.name for file in holders} == {"aic.key", "client.cnf", "birth.sql"}
     assert {file.stat().st_mode & 0o777 for file in holders} == {0o600}
+
+
+@pytest.mark.parametrize(
+    ("program", "said", "found"),
+    [
+        ("usr/sbin/mariadbd", {"MARIADB_VERSION": "1:11.8.3+maria~ubu2404"}, ("MariaDB", "11.8.3", (11, 8))),
+        ("usr/sbin/mysqld", {"MYSQL_VERSION": "8.4.6-1.el9", "MYSQL_MAJOR": "8.4"}, ("MySQL", "8.4.6", (8, 4))),
+        ("opt/bitnami/mysql/bin/mysqld", {}, ("MySQL", "", ())),
+    ],
+)
+def test_a_server_in_an_image_is_known_by_its_name_and_what_the_image_says(
+    tmp_path: Path, program: str, said: dict[str, str], found: tuple[str, str, tuple[int, ...]]
+) -> None:
+    (tmp_path / program).parent.mkdir(parents=True)
+    (tmp_path / program).symlink_to("/nowhere/on/this/machine")
+    engine = engines.packaged(tmp_path, said)
+    assert (engine.program, engine.title, engine.version, engine.series) == (Path("/", program), *found)
+
+
+def test_an_image_without_a_server_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Mistake, match="no MariaDB and no MySQL"):
+        engines.packaged(tmp_path, {})

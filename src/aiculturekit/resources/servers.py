@@ -29,7 +29,7 @@ class Ground:
     """One resource on this machine. `body` is what was declared; `folder` holds its data and belongs to the user with the number `uid`
     (None: the daemon's own); `sockets` is a folder with a short path that only that user may enter; `programs` is where the tool
     is. One that `is_scratch` is a copy that is thrown away: nothing of it has to outlive a crash. `cache` is a folder for what may be
-    made once for all resources of this kind; None: there is none."""
+    made once for all resources of this kind; None: there is none. `said` are the variables of the image, where it comes as one."""
 
     app: str
     name: str
@@ -40,13 +40,15 @@ class Ground:
     uid: int | None = None
     is_scratch: bool = False
     cache: Path | None = None
+    said: Mapping[str, str] = dataclasses.field(default_factory=dict, hash=False, repr=False)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Launch:
     """How the server is started: a command for the shell, in which $PORT is the port of loopback that it must listen on, and the probe
     that tells when it can be used (the keys of a workload's). `directory` is where it runs; None: where its data is. `arguments` are those
-    of a server that runs in a container, with $(PORT) for its port; `command` then says them for people."""
+    of a server that runs in a container, with $(PORT) for its port; `command` then says them for people, and `folders` are what it sees
+    besides its data."""
 
     command: str
     probe: Mapping[str, Any] = dataclasses.field(hash=False)
@@ -55,6 +57,7 @@ class Launch:
     grace: float = 30.0
     directory: Path | None = None
     arguments: tuple[str, ...] = ()
+    folders: tuple[Path, ...] = ()
 
 
 class Server(Protocol):
@@ -78,12 +81,12 @@ class Server(Protocol):
 
 @runtime_checkable
 class Contained(Server, Protocol):
-    """A backend whose server comes as an image: `ground.programs` is its unpacked file system, and `Launch.arguments` are what runs there.
-    The container sees the folder `data` in `ground.folder`, under the same path, and nothing of what lies beside it: what is ours there
-    must be ours when it is read again."""
+    """A backend whose server may come as an image: `ground.programs` is its unpacked file system, and `Launch.arguments` are what runs
+    there. The container sees the folder `data` in `ground.folder`, under the same path, and nothing of what lies beside it: what is ours
+    there must be ours when it is read again."""
 
     def image(self, body: Mapping[str, Any]) -> str:
-        """Its reference. Pure."""
+        """Its reference; "" where it comes otherwise. Pure."""
         ...
 
 

@@ -18,7 +18,7 @@ _OWN: Mapping[str, tuple[str, ...]] = {
     "extensions": ("postgres",),
     "databases": ("postgres", "mysql"),
     "buckets": ("s3",),
-    "image": ("mongodb",),
+    "image": ("mongodb", "mysql"),
     "run": ("custom",),
     "source": ("custom",),
     "health": ("custom",),

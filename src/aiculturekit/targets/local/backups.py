@@ -24,7 +24,7 @@ from aiculturekit.targets.local.exchanges import Tell
 from aiculturekit.targets.local.holdings import Snapshot
 from aiculturekit.targets.local.shipments import Shipments, archiving_of
 from aiculturekit.targets.local.snapshots import Snapshots
-from aiculturekit.targets.local.stores import Stores, backend
+from aiculturekit.targets.local.stores import Stores, backend, contained
 
 log = logging.getLogger(__name__)
 Json = dict[str, Any]
@@ -221,7 +221,7 @@ class Backups:
     async def _contents(self, app: str, server: Document | None, folder: Path) -> Json:
         """What can be counted: rows by table where a server knows them, else files by their digests."""
         played = backend(server) if server else None
-        if server is None or not isinstance(played, Counting):
+        if server is None or contained(server) or not isinstance(played, Counting):
             return await threads.run(copies.digests, folder)
         ground = await self._scratch(app, server, folder, is_scratch=True)
         async with scratches.running(played, ground, node=self._node):

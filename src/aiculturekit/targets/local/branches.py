@@ -15,10 +15,10 @@ from aiculturekit.errors import NotFound, Refused
 from aiculturekit.language import say
 from aiculturekit.plan.documents import Document
 from aiculturekit.resources import places
-from aiculturekit.resources.servers import Contained, Credential, Ground
+from aiculturekit.resources.servers import Credential, Ground
 from aiculturekit.targets.local import data, scratches
 from aiculturekit.targets.local.snapshots import Snapshots
-from aiculturekit.targets.local.stores import Stores, backend
+from aiculturekit.targets.local.stores import Stores, backend, contained
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Branches:
             )
         folder = self._snapshots.folder(app, f".branch-{identifier}")
         server = next((d for d in documents if d.key == ("server", name)), None)
-        if server and isinstance(backend(server), Contained):
+        if server and contained(server):
             raise Refused(
                 say("{name} runs in a container, which has no branches", name=name),
                 hint=say("save its data with `aic snapshot save`, and start a copy: `aic up --from NAME`"),

@@ -11,6 +11,7 @@ from aiculturekit.locator import Locator
 from aiculturekit.resources import kinds
 from aiculturekit.resources.servers import Contained
 from aiculturekit.spec import secrets
+from aiculturekit.spec.backings import Resource
 from aiculturekit.spec.models import Application
 from aiculturekit.spec.services import Service
 from aiculturekit.targets.local import launches
@@ -46,7 +47,7 @@ def _resources(application: Application) -> Iterator[tuple[str, str, str]]:
         if resource.url or kind is None:
             continue
         try:
-            kinds.BACKENDS.load(Locator(resource.type))().tool({"version": resource.version})
+            kinds.BACKENDS.load(Locator(resource.type))().tool(_body(resource))
         except Mistake as mistake:
             yield f"resources.{name}.{'version' if resource.version else 'type'}", mistake.message, mistake.hint or ""
 
@@ -86,14 +87,19 @@ def _named(application: Application) -> Iterator[tuple[str, str]]:
             if d.image and not service.image:
                 yield f"services.{name}.versions.{v}.image", command
     for name, resource in application.resources.items():
-        if not resource.url and resource.type in kinds.BACKENDS.schemes and _is_contained(resource.type):
+        if not resource.url and resource.type in kinds.BACKENDS.schemes and _is_contained(resource):
             scheme = kinds.KINDS[resource.type].scheme
             server = say("name a server of yours: url: {scheme}://USER:PASSWORD@HOST/NAME", scheme=scheme)
             yield f"resources.{name}.{'image' if resource.image else 'type'}", server
 
 
-def _is_contained(kind: str) -> bool:
-    return isinstance(kinds.BACKENDS.load(Locator(kind))(), Contained)
+def _is_contained(resource: Resource) -> bool:
+    server = kinds.BACKENDS.load(Locator(resource.type))()
+    return isinstance(server, Contained) and bool(server.image(_body(resource)))
+
+
+def _body(resource: Resource) -> dict[str, str | None]:
+    return {"version": resource.version, "image": resource.image}
 
 
 def _migration(name: str, service: Service) -> Iterator[tuple[str, str, str]]:

@@ -44,7 +44,11 @@ def server(ground: Ground, launch: Launch) -> Container:
     """The container of a resource's server: as the user who runs servers and owns the data, which is all of the machine that it sees."""
     uid = users.NOBODY if ground.uid is None else ground.uid
     return Container(
-        root=ground.programs, arguments=launch.arguments, user=uid, group=uid, mounts=(Mount(_data(ground)),)
+        root=ground.programs,
+        arguments=launch.arguments,
+        user=uid,
+        group=uid,
+        mounts=(Mount(_data(ground)), *map(Mount, launch.folders)),
     )
 
 

@@ -61,9 +61,9 @@ class Stores:
         server = backend(document)
         ground = await self.ground(app, document, tell=tell)
         image: Runnable | None = None
-        if isinstance(server, Contained):
-            image = await containers.served(_image(server, document), ground, home=self._home, tell=tell)
-            ground = dataclasses.replace(ground, programs=image.root)
+        if reference := contained(document):
+            image = await containers.served(reference, ground, home=self._home, tell=tell)
+            ground = dataclasses.replace(ground, programs=image.root, said=image.variables)
         launch = await threads.run(server.prepare, ground)
         await self._engine.apply(_workload(app, document, ground, launch, release=release, image=image), progress=tell)
         if image:
@@ -204,9 +204,10 @@ class Stores:
             self._settled[ground.app, ground.name] = users
 
 
-def _image(server: Contained, document: Document) -> str:
-    """A layout's directory is relative to the application's file."""
-    text = server.image(document.body)
+def contained(document: Document) -> str:
+    """The image that its server comes as; "" for none. A layout's directory is relative to the application's file."""
+    server = backend(document)
+    text = server.image(document.body) if isinstance(server, Contained) else ""
     return containers.reference(text, document.body.get("directory", ""))
 
 
@@ -218,7 +219,7 @@ def _seen(ground: Ground, status: Status | None) -> Ground:
     for one in status.instances:
         if one.pid is not None and one.port is not None:
             processes.note(ground, pid=one.pid, port=one.port)
-    return dataclasses.replace(ground, programs=container.root)
+    return dataclasses.replace(ground, programs=container.root, said=status.workload.environment)
 
 
 def backend(document: Document) -> Server:

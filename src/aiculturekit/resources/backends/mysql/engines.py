@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from aiculturekit.errors import Mistake
@@ -22,6 +23,7 @@ PLACES = (
 _SERVERS = ("mariadbd", "mysqld")
 _VERSION = re.compile(r"Ver (\d+(?:\.\d+)+)")
 _LEAST = {"MariaDB": (10, 6), "MySQL": (8, 0)}
+_IN_IMAGES = (*(place.lstrip("/") for place in PLACES[:6]), "opt/bitnami/mariadb/sbin", "opt/bitnami/mysql/bin")
 _INSTALLERS = {
     "brew": "brew install mariadb",
     "apt-get": "apt-get install mariadb-server-core mariadb-client",
@@ -54,7 +56,29 @@ class Engine:
 
 
 def series(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".")[:2])
+    """Nothing for a version that is not known."""
+    return tuple(int(part) for part in version.split(".")[:2] if part)
+
+
+def packaged(root: Path, variables: Mapping[str, str]) -> Engine:
+    """The one in an image, which says its version in its variables or not at all; `program` is its path there. Blocks. Raises Mistake."""
+    for name in _SERVERS:
+        for place in _IN_IMAGES:
+            if os.path.lexists(root / place / name):  # a link leads where it leads in the image
+                title = "MariaDB" if name == "mariadbd" or "MARIADB_VERSION" in variables else "MySQL"
+                found = re.search(r"\d+(?:\.\d+)+", variables.get(f"{title.upper()}_VERSION", ""))
+                return Engine(Path("/", place, name), title, found[0] if found else "")
+    raise Mistake(
+        say("its image has no MariaDB and no MySQL"),
+        hint=say("take one that has: mariadb:11.8, mysql:8.4"),
+    )
+
+
+def beside(root: Path, engine: Engine, *names: str) -> Path | None:
+    """Another program of the same image, by its path there."""
+    places = [engine.program.parent.relative_to("/"), *map(Path, _IN_IMAGES)]
+    found = (place / name for name in names for place in places if os.path.lexists(root / place / name))
+    return next((Path("/", path) for path in found), None)
 
 
 def chosen(version: str | None) -> Engine:
@@ -104,6 +128,6 @@ def _advice() -> str:
         if (sys.platform == "darwin") == (tool == "brew") and shutil.which(tool)
     ]
     return say(
-        "install one (`{command}`), or name a server of yours: url: mysql://USER:PASSWORD@HOST/NAME",
+        "install one (`{command}`), take an image of one (image: mariadb:11.8), or name a server of yours: url: mysql://USER:PASSWORD@HOST/NAME",
         command=wanted[0] if wanted else _INSTALLERS["brew" if sys.platform == "darwin" else "apt-get"],
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shlex
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -72,16 +73,30 @@ _INITIALISING = 300.0
 _PARTS = ("ibdata1", "mysql")
 
 
+def is_contained(ground: Ground) -> bool:
+    return bool(ground.body.get("image"))
+
+
+def seen(ground: Ground) -> Path:
+    """The folder of what the server reads and writes: that of a container has no other."""
+    return ground.folder / "data" if is_contained(ground) else ground.folder
+
+
 def data(ground: Ground) -> Path:
-    return ground.folder / "data"
+    return seen(ground) / "mysql" if is_contained(ground) else ground.folder / "data"
+
+
+def sockets(ground: Ground) -> Path:
+    """The daemon keeps notes of its own beside those of a container."""
+    return ground.sockets / "inside" if is_contained(ground) else ground.sockets
 
 
 def socket(ground: Ground) -> Path:
-    return ground.sockets / "mysql.sock"
+    return sockets(ground) / "mysql.sock"
 
 
 def settings(ground: Ground) -> Path:
-    return ground.folder / "mysqld.cnf"
+    return seen(ground) / "mysqld.cnf"
 
 
 def options(ground: Ground) -> Path:
@@ -99,10 +114,15 @@ def key(ground: Ground) -> str:
 
 def ensure(ground: Ground, engine: Engine) -> None:
     """Data that fits this server is there, with the settings that we give it. Blocks. Raises Failed, Refused."""
+    if is_contained(ground):
+        processes.own_folder(seen(ground), uid=ground.uid)
+        processes.own_folder(sockets(ground), uid=ground.uid)
     if data(ground).is_dir():
         _require_whole(ground)
         _require_kin(ground, engine)
         _forget_the_dead(ground)
+    elif is_contained(ground):
+        note(ground, engine)  # its data is made in the container
     else:
         _initialise(ground, engine)
     _configure(ground, engine)
@@ -142,9 +162,12 @@ def _require_whole(ground: Ground) -> None:
 
 
 def _require_kin(ground: Ground, engine: Engine) -> None:
-    """An older series of the same server is what each of them can take over; nothing else."""
+    """An older series of the same server is what each of them can take over; nothing else. The program with which MariaDB does is run on
+    this machine only."""
     title, version = last(ground)
-    if not title or (title == engine.title and engines.series(version) <= engine.series):
+    known, wanted = engines.series(version), engine.series
+    is_older = known <= wanted if not is_contained(ground) or not engine.is_mariadb else known == wanted
+    if not title or (title == engine.title and (is_older or not known or not wanted)):
         return
     raise Refused(
         say(
@@ -211,14 +234,22 @@ def _make_pristine(ground: Ground, engine: Engine, place: Path) -> None:
 
 
 def _make(ground: Ground, engine: Engine, folder: Path) -> None:
-    programs.run(_making(engine, folder), uid=ground.uid, directory=ground.folder, seconds=_INITIALISING)
+    maker = engines.program("mariadb-install-db", "mysql_install_db")
+    programs.run(_making(engine, folder, maker), uid=ground.uid, directory=ground.folder, seconds=_INITIALISING)
 
 
-def _making(engine: Engine, folder: Path) -> Sequence[str | Path]:
+def making_inside(ground: Ground, engine: Engine) -> str:
+    """For a shell in the image: data is there, whole. Raises Failed."""
+    maker = engines.beside(ground.programs, engine, "mariadb-install-db", "mysql_install_db")
+    fresh, whole = shlex.quote(f"{data(ground)}.new"), shlex.quote(str(data(ground)))
+    make = shlex.join(map(str, _making(engine, Path(f"{data(ground)}.new"), maker)))
+    return f"[ -d {whole} ] || {{ rm -rf {fresh} && {make} && mv {fresh} {whole}; }}"
+
+
+def _making(engine: Engine, folder: Path, maker: Path | None) -> Sequence[str | Path]:
     usual = ["--no-defaults", f"--datadir={folder}"]
     if not engine.is_mariadb:
         return [engine.program, *usual, "--initialize-insecure"]
-    maker = engines.program("mariadb-install-db", "mysql_install_db")
     if maker is None:
         raise Failed(
             say("{engine} is there, but not its mariadb-install-db", engine=engine),
@@ -235,11 +266,11 @@ def _making(engine: Engine, folder: Path) -> Sequence[str | Path]:
 
 def _configure(ground: Ground, engine: Engine) -> None:
     password = key(ground)
-    birth = ground.folder / "birth.sql"
+    birth = seen(ground) / "birth.sql"
     statements = scripts.birth(password, is_mariadb=engine.is_mariadb)
     processes.write(birth, "".join(f"{statement};\n" for statement in statements), uid=ground.uid)
     text = _SETTINGS.format(
-        data=data(ground), socket=socket(ground), sockets=ground.sockets, birth=birth, log=_LOG_SIZE
+        data=data(ground), socket=socket(ground), sockets=sockets(ground), birth=birth, log=_LOG_SIZE
     )
     processes.write(settings(ground), text + _DIGESTS + (_SCRATCH if ground.is_scratch else ""), uid=ground.uid)
     found = f"[client]\nuser = {scripts.OWNER}\npassword = {password}\nsocket = {socket(ground)}\n"

@@ -24,19 +24,25 @@ _SETTLING, _COUNTING = 60.0, 3600.0
 
 class Mysql:
     def tool(self, body: Mapping[str, Any]) -> Tool | None:
-        """It is on the machine, or not to be had."""
-        engines.chosen(_version(body))
+        """It is on the machine, or in an image, or not to be had."""
+        if not self.image(body):
+            engines.chosen(_version(body))
         return None
+
+    def image(self, body: Mapping[str, Any]) -> str:
+        return str(body.get("image") or "")
 
     def prepare(self, ground: Ground) -> Launch:
         _require_names(ground)
-        engine = engines.chosen(_version(ground.body))
+        engine = _engine(ground)
         folders.ensure(ground, engine)
+        if folders.is_contained(ground):
+            return _inside(ground, engine)
         words = [engine.program, f"--defaults-file={folders.settings(ground)}", "--port=$PORT"]
         return Launch(processes.command(ground, words), probe={"kind": "tcp"}, startup=300.0, grace=60.0)
 
     async def settle(self, ground: Ground, credentials: Sequence[Credential]) -> None:
-        engine = await threads.run(engines.chosen, _version(ground.body))
+        engine = await threads.run(_engine, ground)
         await _upgrade(ground, engine)
         names = scripts.databases(ground.name, ground.body)
         async with _administrator(ground, seconds=_SETTLING) as session:
@@ -55,7 +61,7 @@ class Mysql:
         pid = (await threads.run(processes.running, ground)).pid
         await threads.run(copies.tree, ground.folder, into, leave=("data",))
         async with processes.still(pid):
-            await threads.run(copies.tree, folders.data(ground), into / "data")
+            await threads.run(copies.tree, ground.folder / "data", into / "data")
 
     async def contents(self, ground: Ground) -> dict[str, Any]:
         """Each table's rows and its checksum."""
@@ -74,6 +80,27 @@ class Mysql:
     def further_urls(self, ground: Ground, credential: Credential, *, host: str, port: int) -> dict[str, str]:
         further = scripts.databases(ground.name, ground.body)[1:]
         return {database: _url(database, credential, host=host, port=port) for database in further}
+
+
+def _engine(ground: Ground) -> Engine:
+    """Raises Mistake."""
+    if folders.is_contained(ground):
+        return engines.packaged(ground.programs, ground.said)
+    return engines.chosen(_version(ground.body))
+
+
+def _inside(ground: Ground, engine: Engine) -> Launch:
+    """In a container the first start makes the data: no program of an image runs anywhere else."""
+    server = processes.quoted(engine.program, f"--defaults-file={folders.settings(ground)}", "--port=$PORT")
+    script = f"{folders.making_inside(ground, engine)}; exec {server}"
+    return Launch(
+        script,
+        probe={"kind": "tcp"},
+        startup=300.0,
+        grace=60.0,
+        arguments=("/bin/sh", "-ec", script),
+        folders=(folders.sockets(ground),),
+    )
 
 
 def _version(body: Mapping[str, Any]) -> str | None:
@@ -158,7 +185,7 @@ async def _upgrade(ground: Ground, engine: Engine) -> None:
     title, version = await threads.run(folders.last, ground)
     if (title, version) == (engine.title, engine.version):
         return
-    if engine.is_mariadb and version and engines.series(version) < engine.series:
+    if engine.is_mariadb and version and not folders.is_contained(ground) and engines.series(version) < engine.series:
         program = engines.program("mariadb-upgrade", "mysql_upgrade")
         if program:
             command: list[str | Path] = [program, f"--defaults-file={folders.options(ground)}"]
