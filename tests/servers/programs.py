@@ -24,7 +24,7 @@ from tests.servers.needs import Missing
 
 VERSION, ETCD, KWOK, FERRETDB = "1.34.4", "3.6.16", "0.7.0", "1.24.2"
 COMMANDS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl", "kubelet", "kube-proxy")
-EVERYTHING = (*COMMANDS, "etcd", "kwok", "coredns", "pause", "echo", "ferretdb")
+EVERYTHING = ("ferretdb", *COMMANDS, "etcd", "kwok", "coredns", "pause", "echo")
 """As a script this module builds it, or what it is given."""
 SOURCES = Path(__file__).parent / "kubernetes"
 """What is ours: each folder one program, with a go.mod."""

@@ -83,10 +83,11 @@ def _is_of(ground: Ground, process: psutil.Process) -> bool:
 async def still(pid: int) -> AsyncIterator[None]:
     """The process and those that it began do nothing meanwhile: a copy of its files is what a crash at this moment would leave. A daemon
     that dies meanwhile: the next one lets it go on. Raises Failed."""
-    pids = [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
+    pids = _family(pid)
     try:
         for one in pids:
-            os.kill(one, signal.SIGSTOP)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(one, signal.SIGSTOP)
         await _stillness(pids)
         yield
     finally:
@@ -95,13 +96,25 @@ async def still(pid: int) -> AsyncIterator[None]:
                 os.kill(one, signal.SIGCONT)
 
 
+def _family(pid: int) -> list[int]:
+    """Raises Failed where it is gone."""
+    try:
+        return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
+    except psutil.Error:
+        raise _restless() from None
+
+
 async def _stillness(pids: Sequence[int]) -> None:
     """Every thread of them has stopped. Raises Failed."""
     deadline = time.monotonic() + _STANDING_STILL
     while not await threads.run(all, map(_is_still, pids)):
         if time.monotonic() > deadline:
-            raise Failed(say("the server could not be held still to be copied"), hint=say("run the command again"))
+            raise _restless()
         await asyncio.sleep(0.005)
+
+
+def _restless() -> Failed:
+    return Failed(say("the server could not be held still to be copied"), hint=say("run the command again"))
 
 
 def _is_still(pid: int) -> bool:

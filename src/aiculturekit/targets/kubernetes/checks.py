@@ -20,6 +20,8 @@ from aiculturekit.targets.kubernetes.places import Cluster
 from aiculturekit.targets.kubernetes.servers import settling
 
 _SECTIONS = ("functions", "topics", "config")
+_OF_THIS_MACHINE = ("oci:", "docker-daemon:")
+"""A layout in a folder, and what an engine of this machine has."""
 Finding = tuple[str, str, str]
 
 
@@ -49,7 +51,12 @@ def _sections(application: Application) -> Iterator[Finding]:
 
 def _resources(application: Application) -> Iterator[Finding]:
     for name, resource in application.resources.items():
-        if resource.url or resource.type in FILES or resource.type in servers.SERVERS:
+        if resource.url or resource.type in FILES:
+            continue
+        if resource.type in servers.SERVERS:
+            if resource.image:
+                message = say("the target kubernetes: takes a server by its version, not by an image")
+                yield f"resources.{name}.image", message, say("write `version:` instead of `image:`")
             continue
         yield (
             f"resources.{name}.type",
@@ -116,6 +123,10 @@ def _names(application: Application) -> Iterator[Finding]:
 
 
 def _images(application: Application, cluster: Cluster) -> Iterator[Finding]:
+    for path, image in _named(application):
+        if image.startswith(_OF_THIS_MACHINE):
+            message = say("only this machine has its image: {image}", image=image)
+            yield path, message, say("push it to a registry and name it there (`docker push`, `skopeo copy`)")
     if cluster.registry:
         return
     for section, workloads in (("services", application.services), ("jobs", application.jobs)):
@@ -126,6 +137,15 @@ def _images(application: Application, cluster: Cluster) -> Iterator[Finding]:
                     say("its image has to be pulled from somewhere"),
                     say("add registry=registry.example.com/team to the target, or name a ready-made one: image: …"),
                 )
+
+
+def _named(application: Application) -> Iterator[tuple[str, str]]:
+    for name, service in application.services.items():
+        if service.image:
+            yield f"services.{name}.image", service.image
+        for version, detail in service.versions.items():
+            if detail.image and not service.image:
+                yield f"services.{name}.versions.{version}.image", detail.image
 
 
 def _gaps(application: Application, documents: Sequence[Document], cluster: Cluster) -> Iterator[Finding]:
