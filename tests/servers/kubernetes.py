@@ -90,10 +90,10 @@ def _plural(kind: str) -> str:
 
 
 def binaries() -> Path:
-    """The folder of kube-apiserver and etcd; builds them when they are not there. Raises Missing.
+    """The folder of kube-apiserver; builds it, and etcd, when they are not there. Raises Missing.
 
     Whoever comes while another process builds waits for it."""
-    return programs.built("kube-apiserver", "etcd")["etcd"].parent
+    return programs.built("kube-apiserver", "etcd")["kube-apiserver"].parent
 
 
 @contextlib.contextmanager

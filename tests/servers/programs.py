@@ -22,9 +22,17 @@ import platformdirs
 
 from tests.servers.needs import Missing
 
-VERSION, ETCD, KWOK, FERRETDB = "1.34.4", "3.6.16", "0.7.0", "1.24.2"
+VERSION, FERRETDB = "1.34.4", "1.24.2"
 COMMANDS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl", "kubelet", "kube-proxy")
-EVERYTHING = ("ferretdb", *COMMANDS, "etcd", "kwok", "coredns", "pause", "echo")
+OTHERS = {
+    "etcd": ("go.etcd.io/etcd/server/v3", "3.6.16", ""),
+    "kwok": ("sigs.k8s.io/kwok", "0.7.0", "cmd/kwok"),
+    "kube-router": ("github.com/cloudnativelabs/kube-router/v2", "2.1.0", "cmd/kube-router"),
+    "metrics-server": ("sigs.k8s.io/metrics-server", "0.9.0", "cmd/metrics-server"),
+    "metallb": ("go.universe.tf/metallb", "0.15.2", "controller"),
+}
+"""Where each is at home: its module, the version, and the command's folder in it."""
+EVERYTHING = ("ferretdb", *COMMANDS, *OTHERS, "coredns", "pause", "echo")
 """As a script this module builds it, or what it is given."""
 SOURCES = Path(__file__).parent / "kubernetes"
 """What is ours: each folder one program, with a go.mod."""
@@ -61,12 +69,12 @@ def _is_there(name: str) -> bool:
 
 
 def _folder(name: str) -> Path:
-    if name in (*COMMANDS, "etcd"):
+    if name in COMMANDS:
         return CACHE / f"kubernetes-{VERSION}"
-    if name == "kwok":
-        return CACHE / f"kwok-{KWOK}"
     if name == "ferretdb":
         return CACHE / f"ferretdb-{FERRETDB}"
+    if name in OTHERS:
+        return CACHE / f"{name}-{OTHERS[name][1]}"
     content = b"".join(file.read_bytes() for file in sorted((SOURCES / name).iterdir()))
     return CACHE / f"{name}-{hashlib.sha256(content).hexdigest()[:16]}"
 
@@ -116,12 +124,11 @@ def _kubernetes_module() -> str:
 def _build_other(scratch: Path, name: str) -> None:
     made = scratch / f"{name}.made"
     module = scratch / name
-    if name == "etcd":
-        _require(module, package := "go.etcd.io/etcd/server/v3", f"{package} v{ETCD}")
-        _go_build(module, str(made), package)
-    elif name == "kwok":
-        _require(module, package := "sigs.k8s.io/kwok/cmd/kwok", f"sigs.k8s.io/kwok v{KWOK}")
-        _go_build(module, str(made), package, flags=f"-X sigs.k8s.io/kwok/pkg/consts.Version=v{KWOK}")
+    if name in OTHERS:
+        home, version, command = OTHERS[name]
+        package = f"{home}/{command}".rstrip("/")
+        _require(module, package, f"{home} v{version}")
+        _go_build(module, str(made), package, flags=f"-X {home}/pkg/consts.Version=v{version}")
     elif name == "ferretdb":
         _build_ferretdb(module, made)
     else:

@@ -62,7 +62,9 @@ def install(
     ] = "",
     platform: Annotated[
         list[str] | None,
-        typer.Option("--platform", help=say("linux/amd64 or linux/arm64, or both, with a comma; this machine's when left out.")),
+        typer.Option(
+            "--platform", help=say("linux/amd64 or linux/arm64, or both, with a comma; this machine's when left out.")
+        ),
     ] = None,
     state: State = "",
     replicas: Annotated[

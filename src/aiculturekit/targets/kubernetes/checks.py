@@ -60,9 +60,31 @@ def _resources(application: Application) -> Iterator[Finding]:
             continue
         yield (
             f"resources.{name}.type",
-            say("the target kubernetes: cannot run {title} yet", title=KINDS[resource.type].title),
-            say("name a server that stands already: url: secret:env/NAME"),
+            *_unplayed(resource.type),
         )
+
+
+def _unplayed(kind: str) -> tuple[str, str]:
+    """Why nothing of ours is it in a cluster, and what to write."""
+    match kind:
+        case "smtp":
+            return (
+                say("the catcher keeps mails and sends none, which nobody wants of a cluster"),
+                say(
+                    "name the server that sends them, in the environment: url: secret:env/MAIL_URL (smtp://USER:PASSWORD@HOST:587)"
+                ),
+            )
+        case "custom":
+            return (
+                say("a cluster runs images, and this is a command of this machine"),
+                say(
+                    "write it as a service (its code becomes an image, or image: names one), or say where it stands: url: secret:env/NAME"
+                ),
+            )
+    return (
+        say("the target kubernetes: cannot run {title} yet", title=KINDS[kind].title),
+        say("name a server that stands already: url: secret:env/NAME"),
+    )
 
 
 def _files(application: Application) -> Iterator[Finding]:

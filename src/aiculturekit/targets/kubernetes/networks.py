@@ -18,6 +18,7 @@ Json = dict[str, Any]
 _CONTROL: dict[str, str] = {"istio": "istio-system", "linkerd": "linkerd"}
 """Where a mesh's own servers are, which its proxies must reach."""
 _ANYWHERE = [{"ipBlock": {"cidr": "0.0.0.0/0"}}, {"ipBlock": {"cidr": "::/0"}}]
+_DNS = (53, 5353)
 _NAMESPACE = "kubernetes.io/metadata.name"
 
 
@@ -85,9 +86,10 @@ def _beyond(ports: list[int]) -> list[Json]:
 
 
 def _names() -> Json:
-    """The cluster's DNS, wherever it runs."""
-    ports = [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")]
-    return {"to": [{"namespaceSelector": {}}], "ports": ports}
+    """The cluster's DNS, wherever it runs: a policy sees the port of its pods (OpenShift's is 5353), and a cache on each node is no pod
+    (https://kubernetes.io/docs/tasks/administer-cluster/nodelocaldns/)."""
+    ports = [{"protocol": protocol, "port": port} for port in _DNS for protocol in ("UDP", "TCP")]
+    return {"to": [{"namespaceSelector": {}}, {"ipBlock": {"cidr": "169.254.20.10/32"}}], "ports": ports}
 
 
 def _control(cluster: Cluster) -> list[Json]:
