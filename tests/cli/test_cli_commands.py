@@ -46,6 +46,12 @@ def test_the_version_is_printed(home: Path) -> None:
     assert aic(home, "--version").stdout.startswith("aic 0.")
 
 
+def test_help_is_plain_text(home: Path) -> None:
+    said = aic(home, "env", "promote", "--help").stdout
+    assert said.startswith("Usage: aic env promote [OPTIONS] FROM TO\n")
+    assert "  FROM  [required]\n" in said
+
+
 def test_a_good_file_checks_out(home: Path, tmp_path: Path) -> None:
     folder = written(tmp_path / "good", GOOD)
     done = aic(home, "check", str(folder))

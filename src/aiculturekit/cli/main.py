@@ -16,7 +16,7 @@ def main() -> int:
     from aiculturekit.cli import commands, outputs
 
     try:
-        code = commands.application()(standalone_mode=False)
+        code = commands.application()(prog_name="aic", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except errors.AicError as error:
         if "--json" in sys.argv:

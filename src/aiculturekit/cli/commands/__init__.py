@@ -32,6 +32,7 @@ from aiculturekit.language import say
 
 def application() -> Any:
     """The whole command line, with help in the language in force."""
+    typer.core.HAS_RICH = False  # it would write `\[required]`, though nothing here is marked up
     app = typer.Typer(
         name="aic",
         help=say("Describe an application once; run it here with one command."),
