@@ -18,7 +18,13 @@ ROOT = Path(__file__).parents[2]
 MODULES = test_conformance.MODULES
 """Importing them declares their cases."""
 
-ELSEWHERE: dict[str, dict[str, str]] = {"local": {}, "istio": {}}
+ELSEWHERE: dict[str, dict[str, str]] = {
+    "local": {
+        "traffic.fault tcp": "tests/integration/test_integration_tunnels.py",
+        "traffic.fault.callers": "tests/integration/test_integration_rules.py",
+    },
+    "istio": {},
+}
 """What one mesh alone is asked, by another suite with real processes."""
 
 

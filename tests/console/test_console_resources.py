@@ -18,6 +18,7 @@ def view(**given: Any) -> dict[str, Any]:
         "trouble": "",
         "hit_ratio": 0.99,
         "uptime": 3_600.0,
+        "faults": [],
         **given,
     }
 
@@ -27,6 +28,7 @@ def view(**given: Any) -> dict[str, Any]:
     [
         ({}, "ok"),
         ({"hit_ratio": 0.5}, "warn"),
+        ({"faults": ["Fault: 5% wait 1s"]}, "warn"),
         ({"hit_ratio": 0.5, "uptime": 30.0}, "ok"),
         ({"hit_ratio": 0.5, "type": "redis"}, "ok"),
         ({"hit_ratio": None}, "ok"),

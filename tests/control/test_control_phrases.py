@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from aiculturekit.control import phrases
-from aiculturekit.spec.traffic import Match, Traffic
+from aiculturekit.spec.traffic import Match, Traffic, Way
 
 
 def texts(written: dict[str, Any]) -> dict[str, str]:
@@ -57,6 +57,13 @@ def test_a_fault_is_a_warning_that_says_what_to_remove() -> None:
     ]
     assert [rule["key"] for rule in phrases.rules(body) if rule["level"] == "warning"] == ["fault", "routes.0"]
     assert phrases.faults(Traffic().model_dump(mode="json")) == []
+
+
+def test_a_fault_of_connections_names_whose_they_are() -> None:
+    written = {"fault": {"delay": "200ms", "abort": True, "share": "5%", "callers": "web"}}
+    body = Way.model_validate(written).model_dump(mode="json", exclude_none=True)
+    [told] = phrases.faults(body)
+    assert told == "Fault: 5% wait 200ms, break the connection off (web) — remove it from traffic.fault"
 
 
 def test_a_match_is_one_line() -> None:

@@ -84,3 +84,11 @@ def test_what_is_known_of_another_trust_domain_is_said_with_the_wish(tmp_path: P
     ):
         with pytest.raises(Mistake):
             renderings.rendered(file, mesh="istio", environment=None, wish=wrong)
+
+
+@pytest.mark.parametrize("mesh", ["istio", "linkerd", "gateway-api"])
+def test_no_mesh_of_a_cluster_breaks_connections_off_and_each_says_so_at_the_line(file: Path, mesh: str) -> None:
+    database = "resources: {db: {type: postgres, traffic: {fault: {abort: true, share: 10%}}}}"
+    tcp = "services:\n  web: {run: x, needs: [resources/db, old]}\n  old: {run: x, protocol: tcp, traffic: {fault: {delay: 1s}}}\n"
+    file.write_text(f"app: shop\n{tcp}{database}\n")
+    assert sorted(refused(file, mesh)) == [("resources.db.traffic.fault", 5), ("services.old.traffic.fault", 4)]

@@ -124,6 +124,17 @@ async def test_a_fault_strikes_its_share(mesh: Mesh, stage: Any, orders: Any) ->
     client.close()
 
 
+async def test_a_fault_strikes_the_calls_of_those_who_are_named(mesh: Mesh, stage: Any, orders: Any) -> None:
+    port = await rule(mesh, stage, fault=Fault(abort=503, callers=("gw",)))
+    outside = stage.ports["ingress"]
+    assert (await stages.get(port)).status == 503
+    assert (await stages.get(outside, "/api/orders")).status == 200
+    mine = Route(Match(path=Pattern(prefix="/api/orders/mine")), fault=Fault(abort=418, callers=("ingress",)))
+    await rule(mesh, stage, routes=(mine,))
+    assert (await stages.get(outside, "/api/orders/mine")).status == 418
+    assert (await stages.get(port, "/api/orders/mine")).status == 200
+
+
 async def test_pages_of_other_origins(mesh: Mesh, stage: Any, orders: Any) -> None:
     cors = Cors(
         ("https://shop.example", "https://*.shop.example"),

@@ -94,6 +94,19 @@ def test_a_tcp_edge_has_the_time_until_a_connection_is_made_and_the_resets() -> 
     assert found.connect_p95_ms is not None and 10 <= found.connect_p95_ms <= 11
 
 
+def test_what_fails_on_purpose_and_beyond_the_tunnel_is_counted_for_its_edge() -> None:
+    edge, beyond = "out/s/a/db/*", "beyond/s/a/db"
+    counts = {
+        f"{edge}.upstream_cx_total": 20,
+        "http.exit.fault.s/a/db.aborts_injected": 4,
+        f"{beyond}.ssl.handshake": 1,
+    }
+    failed = {f"{beyond}.upstream_cx_connect_fail": 2, f"{beyond}.upstream_cx_connect_timeout": 1}
+    others = {"http.exit.fault.s/b/db.aborts_injected": 9, "beyond/s/b/db.upstream_cx_connect_fail": 9}
+    [found] = told(Sample(2.0, counts | failed | others, {}), Sample(1.0, {}, {}))
+    assert (found.requests, found.errors, found.timeouts, found.tls) == (20, 6, 1, "proven")
+
+
 def test_one_hop_claims_no_handshake_not_even_a_former_one() -> None:
     edge = "out/s/a/db/*"
     counts = {f"{edge}.upstream_cx_total": 1, f"{edge}.ssl.handshake": 5}

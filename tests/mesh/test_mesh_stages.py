@@ -12,7 +12,7 @@ from aiculturekit.mesh import envoy
 from aiculturekit.mesh.envoy import inquiries, names
 from aiculturekit.mesh.envoy.stages import lagging, parsed, stages
 from aiculturekit.mesh.nodes import Caller, Entry, Node, Service, Version
-from aiculturekit.mesh.rules import Access, Check, Jwt
+from aiculturekit.mesh.rules import Access, Check, Fault, Jwt, Traffic
 
 SERVICES = ("a", "b", "c")
 ONE, OTHER = Jwt("me", '{"keys": []}'), Jwt("you", "https://you.example/keys", open=("/open",))
@@ -148,3 +148,27 @@ def test_what_envoy_has_not_taken_up_is_named_by_its_file() -> None:
 def test_a_spoilt_file_is_no_document() -> None:
     assert parsed(None) is parsed(b"") is parsed(b"{") is parsed(b"[]") is parsed(b"{}") is None
     assert parsed(b'{"version_info": "1"}') == {"version_info": "1"}
+
+
+def test_nobody_is_led_into_the_tunnel_before_its_door_is_there_nor_after_it_is_gone() -> None:
+    def node(fault: Fault | None) -> dict[str, Any]:
+        service = Service("s", "db", (Version("v1", 1),), ("web",), traffic=Traffic(fault=fault), protocol="tcp")
+        return compiled(Node(80, (service,), (Caller("s", "web", 3, {"db": 4}),)))
+
+    def is_led(files: dict[str, Any]) -> bool:
+        [one] = [one for one in files["cds.json"]["resources"] if one["name"] == "out/s/web/db/*"]
+        return "entrance" in str(one)
+
+    def has_door(files: dict[str, Any]) -> bool:
+        return "tunnel/s/web/db" in str(files["rds/mesh.json"])
+
+    plain, faulty = node(None), node(Fault(abort=True))
+    assert (is_led(plain), is_led(faulty)) == (False, True)
+    for before, after in ((plain, faulty), (faulty, plain)):
+        files = dict(before)
+        for stage in stages(before, after):
+            assert len(stage) == 1, "a stage is in force as a whole; two files would be one after the other"
+            files |= stage
+            assert has_door(files) or not is_led(files)
+            assert before["lds.json"] == files["lds.json"]
+        assert files == after

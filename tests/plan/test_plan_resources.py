@@ -48,3 +48,13 @@ def test_a_url_is_no_part_of_what_a_workload_is() -> None:
     found = documents('{type: redis, url: "redis://u:secret@h/0"}')
     assert all("secret" not in str(document.body) for document in found if document.kind != "resource")
     assert not [document for document in found if document.kind == "server"], "nothing runs here for it"
+
+
+def test_a_fault_on_the_way_starts_no_server_anew_and_says_where_it_stands() -> None:
+    plain, faulty = "{type: postgres}", "{type: postgres, traffic: {fault: {abort: true}}}"
+    [step] = diff(documents(faulty), documents(plain))
+    assert (step.action, step.document.key, step.path) == ("create", ("traffic", "thing"), "resources.thing")
+    [step] = diff(documents(faulty.replace("true", "true, share: 5%")), documents(faulty))
+    assert (step.action, step.why) == ("update", "changed: traffic.fault")
+    [step] = diff(documents(plain), documents(faulty))
+    assert (step.action, step.document.key) == ("delete", ("traffic", "thing"))

@@ -8,7 +8,7 @@ import pytest
 
 from aiculturekit.errors import SpecError
 from aiculturekit.resources import kinds
-from aiculturekit.spec import load, stores
+from aiculturekit.spec import faults, load, stores
 
 FILE = Path(__file__).parents[2] / "aic.yaml"
 PASSWORD = "quite-a-secret"
@@ -38,6 +38,33 @@ def problems(resource: str, env: str = "", **variables: str) -> list[tuple[int, 
         ('{type: redis, url: "secret:vault/x"}', "resources.thing.url", "this is no secret that can be read"),
         ('{type: redis, url: "secret:env/UNSET"}', "resources.thing.url", "UNSET is not set in your environment"),
         ('{type: redis, url: "secret:env/WRONG"}', "resources.thing.url", "redis is not reached by mysql:"),
+        (
+            "{type: redis, traffic: {fault: {abort: 503}}}",
+            "resources.thing.traffic.fault.abort",
+            "a connection has no status",
+        ),
+        (
+            "{type: s3, traffic: {fault: {abort: true}}}",
+            "resources.thing.traffic.fault.abort",
+            "a request is answered with a status",
+        ),
+        (
+            "{type: redis, traffic: {fault: {abort: true, when: {method: GET}}}}",
+            "resources.thing.traffic.fault.when",
+            "the mesh sees connections here, not requests",
+        ),
+        (
+            "{type: redis, traffic: {fault: {abort: true, callers: [wbe]}}}",
+            "resources.thing.traffic.fault.callers.0",
+            "'wbe' does not call it",
+        ),
+        ("{type: sqlite, traffic: {}}", "resources.thing.traffic", "no rule of the mesh holds on the way to it"),
+        (
+            '{type: redis, url: "redis://h", traffic: {}}',
+            "resources.thing.traffic",
+            "no rule of the mesh holds on the way to it",
+        ),
+        ("{type: redis, traffic: {fault: {}}}", "resources.thing.traffic.fault", "says nothing"),
         ('{type: custom, run: x, outputs: {a: "${b}"}}', "resources.thing.outputs.a", "${b} refers to nothing"),
     ],
 )
@@ -90,3 +117,8 @@ def test_a_variable_is_not_given_the_reference_itself() -> None:
     text = 'app: a\nservices:\n  web: {run: x, env: {TOKEN: "secret:vault/x"}}\n'
     with pytest.raises(SpecError, match="this is no secret that can be read"):
         load.parse(text, file=FILE)
+
+
+def test_what_is_asked_over_http_is_what_the_servers_speak() -> None:
+    spoken = {name for name, kind in kinds.KINDS.items() if kind.protocol == "http"}
+    assert spoken == set(faults._REQUESTS)

@@ -13,7 +13,7 @@ from aiculturekit.cli.outputs import console
 from aiculturekit.errors import AicError, Failed
 from aiculturekit.language import say
 
-_RULES = ("access", "route")
+_RULES = ("access", "route", "traffic")
 _PATIENCE, _PAUSE = 120.0, 1.0
 """Seconds without a word before nobody is waited for any more, and between questions."""
 _SIGNS = {"started": "·", "done": "✓", "failed": "✗", "undone": "↩"}

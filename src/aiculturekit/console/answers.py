@@ -92,7 +92,8 @@ def of_app(
 def of_traffic(
     app: str, services: Sequence[Mapping[str, Any]], edges: Sequence[Mapping[str, Any]], refusals: Sequence[Any]
 ) -> Answer:
-    """What the traffic page opens with: failures made on purpose first, then what is not let through, then how it is split."""
+    """What the traffic page opens with: failures made on purpose first, then what is not let through, then how it is split. Among the
+    `services` are the resources with rules of their own."""
     faults = [(service["name"], fault) for service in services for fault in service["faults"]]
     if faults:
         name, fault = faults[0]
@@ -119,7 +120,7 @@ def of_traffic(
     if refused:
         detail = say("{count} calls are refused: nothing in the file allows them.", count=len(refused))
         return Answer("warn", say("Traffic"), detail, "#refused", say("See what would allow them"))
-    split = [service["name"] for service in services if len(service["versions"]) > 1]
+    split = [service["name"] for service in services if len(service.get("versions", ())) > 1]
     if split:
         return Answer("ok", say("Traffic"), say("{name} is split between versions.", name=", ".join(split)))
     return Answer("ok", say("Traffic"), say("Every service has one version, and every call is allowed."))

@@ -59,6 +59,8 @@ class Flows(Protocol):
 
     async def edges(self, app: str, *, seconds: float | None = None) -> list[Json]: ...
 
+    def ways(self, app: str) -> list[Json]: ...
+
     async def advice(self, app: str, *, window: float = ...) -> Json: ...
 
 
@@ -217,6 +219,7 @@ class _Pages:
         view, graph = await self._views.app(app), await self._views.graph(app)
         names = dict.fromkeys(row["name"] for row in await self._workloads(app) if row["kind"] == "service")
         details = [await self._views.workload(app, name) for name in names]
+        ways = self._flows.ways(app)
         return "traffic.html", {
             "app": view,
             "services": details,
@@ -224,7 +227,8 @@ class _Pages:
             "refusals": self._refusals(app),
             "shares": answers.shares(await self._flows.edges(app, seconds=60)),
             "advice": await self._flows.advice(app),
-            "answer": answers.of_traffic(app, details, graph["edges"], self._refusals(app)),
+            "ways": ways,
+            "answer": answers.of_traffic(app, [*details, *ways], graph["edges"], self._refusals(app)),
             "delivery": await self._delivery(app),
         }
 

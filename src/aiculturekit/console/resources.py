@@ -86,6 +86,8 @@ def of_one(view: Mapping[str, Any]) -> Answer:
         return Answer("info" if view["state"] == "down" else "bad", name, hint)
     if view["trouble"]:
         return Answer("bad", name, view["trouble"])
+    if view["faults"]:
+        return Answer("warn", say("Failures are made on purpose"), f"{name}: {view['faults'][0]}")
     if _reads_from_disk(view):
         detail = say("Only {share} of what is asked for is in memory.", share=f"{view['hit_ratio']:.0%}")
         return Answer("warn", name, detail)

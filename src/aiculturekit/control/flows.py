@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from aiculturekit import threads
-from aiculturekit.control import advices
+from aiculturekit.control import advices, phrases
 from aiculturekit.control.observations import Observations
 from aiculturekit.control.sightings import Sightings
 from aiculturekit.control.views import Views
@@ -43,6 +43,14 @@ class Flows:
         """Every caller -> service version, over the last sample or the last `seconds`. Raises NotFound."""
         await self._views.app(app)
         return [shown(edge) for edge in self._observations.edges(app, seconds=seconds)]
+
+    def ways(self, app: str) -> list[Json]:
+        """What holds on the way to each resource for which the file says something."""
+        found = [(d.name, d.body["traffic"]) for d in self._in_force(app) if d.kind == "traffic"]
+        return [
+            {"name": name, "rules": phrases.rules(traffic), "faults": phrases.faults(traffic)}
+            for name, traffic in found
+        ]
 
     def of_all(self) -> list[Json]:
         """The edges of every application, as of the last sample."""

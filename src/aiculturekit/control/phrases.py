@@ -113,10 +113,13 @@ def _fault(value: Body) -> str:
     does = []
     if value.get("delay"):
         does.append(say("wait {time}", time=seconds(value["delay"])))
-    if value.get("abort"):
+    if value.get("abort") is True:
+        does.append(say("break the connection off"))
+    elif value.get("abort"):
         does.append(say("answer {status}", status=value["abort"]))
     text = f"{_share(value['share'])} {', '.join(does)}"
-    return text + (f" ({matched(value['when'])})" if value.get("when") else "")
+    only = [*([matched(value["when"])] if value.get("when") else []), *value.get("callers", ())]
+    return text + (f" ({', '.join(only)})" if only else "")
 
 
 def _balance(value: Body) -> str:

@@ -84,7 +84,7 @@ def _place(app: str, mesh: str, wish: Wish) -> Place:
 
 
 def _problem(application: Application, mesh: str, gap: Gap) -> Problem:
-    section = "jobs" if gap.service in application.jobs else "services"
+    section = application.section_of(gap.service)
     parts = (section, gap.service, *gap.key.split("."))
     path = tuple(int(part) if part.isdigit() else part for part in parts)
     line, column = nearest(application.places, path)

@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from aiculturekit.control import phrases
 from aiculturekit.errors import AicError, Mistake, NotFound
 from aiculturekit.language import say
 from aiculturekit.plan.documents import Document
@@ -122,6 +123,8 @@ class Resources:
             "size_bytes": None if document.body.get("url") else await self._looks.size(app, document),
             "memory_bytes": sum(memory) if memory else None,
             "restarts": sum(one.restarts for one in status.instances) if status else 0,
+            "rules": phrases.rules(self._traffic(app, document.name)),
+            "faults": phrases.faults(self._traffic(app, document.name)),
         }
 
     def _state(self, app: str, document: Document, state: str) -> str:
@@ -168,6 +171,12 @@ class Resources:
     def _server(self, app: str, name: str) -> Document | None:
         listed = self._target.in_force(app)
         return next((document for document in listed if document.key == ("server", name)), None)
+
+    def _traffic(self, app: str, name: str) -> Mapping[str, Any]:
+        """What holds on the way to it."""
+        listed = self._target.in_force(app)
+        found: Mapping[str, Any] = next((one.body["traffic"] for one in listed if one.key == ("traffic", name)), {})
+        return found
 
     def _played(self, app: str, name: str) -> Document:
         """Its server. Raises NotFound, or Mistake where there is none of ours."""

@@ -242,6 +242,8 @@ _ROWS: Mapping[str, Node] = {
     "traffic.fault delay": _traffic(fault=Fault(delay=0.2)),
     "traffic.fault abort": _traffic(fault=Fault(abort=503)),
     "traffic.fault.share": _traffic(fault=Fault(abort=503, share=10.0)),
+    "traffic.fault.callers": _traffic(fault=Fault(abort=503, callers=(CALLER,))),
+    "traffic.fault tcp": node(protocol="tcp", traffic=Traffic(fault=Fault(abort=True))),
     "traffic.fault.when": _traffic(fault=Fault(abort=503, when=_BETA)),
     "traffic.headers request": _traffic(headers=Headers(request=Edits({"x-a": "1"}, {"x-b": "2"}, ("x-c",)))),
     "traffic.headers response": _traffic(headers=Headers(response=Edits({"x-a": "1"}, {"x-b": "2"}, ("x-c",)))),

@@ -13,12 +13,13 @@ from typing import Any, Literal
 from aiculturekit.mesh.nodes import Edge
 
 PATTERN = (
-    r"^(cluster\.(out|in)/.*\.("
+    r"^(cluster\.(out|beyond|in)/.*\.("
     r"upstream_rq_(completed|5xx|429|time|retry|timeout|(pending|active)_overflow)"
     r"|upstream_cx_(total|active|connect_(fail|timeout|ms)|destroy_remote_with_active_rq|overflow|rx_bytes_total|tx_bytes_total)"
     r"|circuit_breakers\.default\.(rq_open|rq_pending_open|cx_open|remaining_rq)"
     r"|membership_healthy|outlier_detection\.ejections_active|ssl\.(handshake|connection_error|fail_verify_(error|san)))"
-    r"|server\.uptime|vhost\.(need|proxy)/.*\.vcluster\.(read|other)\.upstream_rq_total)$"
+    r"|server\.uptime|vhost\.(need|proxy)/.*\.vcluster\.(read|other)\.upstream_rq_total"
+    r"|http\.exit\.fault\..*/.*\.aborts_injected)$"
 )
 """The figures that this module reads."""
 
@@ -41,6 +42,12 @@ _TCP = {
     "resets": "upstream_cx_destroy_remote_with_active_rq",
 }
 _BOTH = {"received": "upstream_cx_rx_bytes_total", "sent": "upstream_cx_tx_bytes_total", "handshakes": "ssl.handshake"}
+_BEYOND = {
+    "errors": "upstream_cx_connect_fail",
+    "timeouts": "upstream_cx_connect_timeout",
+    "handshakes": "ssl.handshake",
+}
+"""What is counted beyond the tunnel alone, where connections to a tcp service fail on purpose."""
 _OVERFLOWS = ("upstream_rq_active_overflow", "upstream_rq_pending_overflow", "upstream_cx_overflow")
 _HANDSHAKE_FAILURES = ("ssl.connection_error", "ssl.fail_verify_error", "ssl.fail_verify_san")
 _OPEN = ("rq_open", "rq_pending_open", "cx_open")
@@ -66,9 +73,9 @@ class Sample:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Growth:
-    """What came over an edge in some time: for a tcp service, `requests` are connections, `errors` those that failed, `timeouts`
-    those among them that took too long to be made, `resets` those that the service reset while they were in use, and `bins` has the times
-    until they were made.
+    """What came over an edge in some time: for a tcp service, `requests` are connections, `errors` those that failed (on purpose, too),
+    `timeouts` those among them that took too long to be made, `resets` those that the service reset while they were in use, and `bins` has
+    the times until they were made.
     `limited` were answered 429; `overflows` were turned away by the version's breaker, all callers together, since it guards the version;
     `received` and `sent` are bytes as the caller sees them."""
 
@@ -135,10 +142,15 @@ def growths(now: Sample, before: Sample | None) -> dict[Place, Growth]:
 def _growth(place: Place, cluster: str, now: Sample, before: Sample | None) -> Growth:
     names, inner = _BOTH | (_HTTP if place[3] else _TCP), f"in/{place[0]}/{place[2]}/{place[3]}"
     counts = {field: _gained(f"{cluster}.{name}", now, before) for field, name in names.items()}
+    edge = "/".join(place[:3])
+    ways = [cluster, f"beyond/{edge}"]
+    if not place[3]:
+        counts |= {field: counts[field] + _gained(f"{ways[1]}.{name}", now, before) for field, name in _BEYOND.items()}
+        counts["errors"] += _gained(f"http.exit.fault.{edge}.aborts_injected", now, before)
     return Growth(
         **counts,
         overflows=sum(_gained(f"{one}.{name}", now, before) for one in (cluster, inner) for name in _OVERFLOWS),
-        handshake_failures=sum(_gained(f"{cluster}.{name}", now, before) for name in _HANDSHAKE_FAILURES),
+        handshake_failures=sum(_gained(f"{one}.{name}", now, before) for one in ways for name in _HANDSHAKE_FAILURES),
         reads=_asked(place, "read", now, before),
         writes=_asked(place, "other", now, before),
         bins=_new_bins(cluster, now, before),

@@ -77,10 +77,14 @@ class Mirror:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Fault:
+    """`abort` is a status, or True where there is none: a tcp service's connection is broken off. `callers` are those whose calls
+    fail; empty for all."""
+
     delay: float | None = None
-    abort: int | None = None
+    abort: int | bool | None = None
     share: float = 100.0
     when: Match | None = None
+    callers: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

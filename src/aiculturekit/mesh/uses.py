@@ -70,7 +70,10 @@ def _of_service(service: Service) -> Found:
     if traffic.sticky:
         yield "traffic.sticky", "traffic.sticky", traffic.sticky
     yield from _of_mirror("traffic", traffic.mirror)
-    yield from _of_fault("traffic", traffic.fault)
+    if service.protocol == "tcp" and traffic.fault:
+        yield "traffic.fault", "traffic.fault tcp", traffic.fault
+    else:
+        yield from _of_fault("traffic", traffic.fault)
     yield from _of_headers("traffic", traffic.headers)
     if traffic.cors:
         yield "traffic.cors", "traffic.cors", traffic.cors
@@ -182,6 +185,8 @@ def _of_fault(key: str, fault: Fault | None) -> Found:
         yield f"{key}.fault.abort", f"{_level(key)}.fault abort", fault
     if fault.share != 100:
         yield f"{key}.fault.share", "traffic.fault.share", fault
+    if fault.callers:
+        yield f"{key}.fault.callers", "traffic.fault.callers", fault
     if fault.when:
         yield f"{key}.fault.when", "traffic.fault.when", fault
         yield from _of_match(f"{key}.fault.when", fault.when)

@@ -15,6 +15,7 @@ RANKS = {
     "migration": 2,
     "workload": 3,
     "route": 4,
+    "traffic": 4,
     "ingress": 5,
     "job": 6,
 }

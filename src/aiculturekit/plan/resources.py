@@ -43,13 +43,18 @@ def documents(
             for document in _workloads(name, service, sources)
         ),
         *(_told(_job(name, job, sources), application) for name, job in application.jobs.items()),
+        *(
+            Document("traffic", name, {"traffic": resource.traffic.model_dump(mode="json", exclude_none=True)})
+            for name, resource in application.resources.items()
+            if is_played(resource) and resource.traffic
+        ),
         *(_route(name, service) for name, service in application.services.items()),
         *(_ingress(name, prefix) for name, service in application.services.items() for prefix in service.public),
     )
 
 
 def _resource(name: str, resource: Resource, protected: set[str]) -> Document:
-    body = resource.model_dump(mode="json", exclude_none=True)
+    body = resource.model_dump(mode="json", exclude_none=True, exclude={"traffic"})
     return Document("resource", name, body | {"protected": f"resources/{name}" in protected})
 
 
@@ -60,7 +65,7 @@ def is_played(resource: Resource) -> bool:
 
 def _server(granted: Table, name: str, resource: Resource, sources: Mapping[str, str]) -> Document:
     """The process beside the data: what it must be restarted for, and who may use it."""
-    body = resource.model_dump(mode="json", exclude_none=True, exclude={"backup", "url", "health", "source"})
+    body = resource.model_dump(mode="json", exclude_none=True, exclude={"backup", "url", "health", "source", "traffic"})
     if resource.image:
         body |= {"directory": str(resource.directory)}
     if resource.run:

@@ -14,7 +14,7 @@ from aiculturekit.plan.documents import DRIFT, RANKS, Document
 Action = Literal["create", "update", "delete"]
 _OPENED = ("traffic", "access")
 """Keys of a document whose own keys are worth naming."""
-_SECTIONS = {"resource": "resources", "job": "jobs", "ingress": "services"}
+_SECTIONS = {"resource": "resources", "traffic": "resources", "job": "jobs", "ingress": "services"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

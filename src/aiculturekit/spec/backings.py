@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, WithJsonSchema
 from aiculturekit.spec import crons
 from aiculturekit.spec.fields import Command, Duration, Memory, Part, Text, listed
 from aiculturekit.spec.services import Health, Runnable
-from aiculturekit.spec.traffic import short
+from aiculturekit.spec.traffic import Way, short
 
 Cloud = Literal[
     "aws-lambda", "aliyun-fc", "tencent-scf", "huawei-functiongraph", "volcengine-vefaas", "google-cloud-run", "azure-functions",
@@ -105,6 +105,7 @@ class Resource(Part):
     databases: tuple[str, ...] = Field((), description="Databases within it.")
     buckets: tuple[str, ...] = Field((), description="Buckets of an object store.")
     size: Memory | None = Field(None, description="Room for its data, where a cluster is asked for it: 10Gi.")
+    traffic: Way | None = Field(None, description="What happens on the way to it.")
     backup: Backup | None = Field(None, description="When data is copied away.")
     run: Command | None = Field(None, description="Command of a custom resource.")
     source: str | None = Field(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from aiculturekit.language import say
-from aiculturekit.spec import needs, references, rules, secrets, stores
+from aiculturekit.spec import faults, needs, references, rules, secrets, stores
 from aiculturekit.spec.models import NAME, SECTIONS, File
 from aiculturekit.spec.services import Runnable, Service
 from aiculturekit.spec.texts import Path as KeyPath
@@ -44,6 +44,7 @@ def findings(file: File, *, directory: Path) -> Iterator[Finding]:
     for name, resource in file.resources.items():
         yield from stores.findings(name, resource)
         yield from _place(directory, ("resources", name, "source"), resource.source)
+    yield from faults.findings(file)
     yield from _files(file, directory)
 
 

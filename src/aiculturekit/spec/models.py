@@ -91,6 +91,10 @@ class Application:
         """(line, column) of a key path such as `services.web.needs`; of the nearest key above it where it is not written."""
         return nearest(self.places, tuple(path.split(".")))
 
+    def section_of(self, workload: str) -> str:
+        """Where something that is called or calls stands: these share one set of names."""
+        return next((name for name in ("jobs", "resources") if workload in getattr(self, name)), "services")
+
 
 def nearest(places: Mapping[tuple[str | int, ...], Place], path: tuple[str | int, ...]) -> Place:
     while path and path not in places:

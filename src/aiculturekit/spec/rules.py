@@ -99,7 +99,7 @@ def _is_unclear(one: PathPattern | None, other: PathPattern | None) -> bool:
 def _of_http_only(place: KeyPath, service: Service) -> Iterator[Finding]:
     if service.protocol != "tcp":
         return
-    for key in service.traffic.model_fields_set - {"breaker", "zones"}:
+    for key in service.traffic.model_fields_set - {"breaker", "zones", "fault"}:
         yield (
             (*place, "traffic", key),
             say("a tcp service has no {key}: the mesh sees bytes, not requests", key=key),

@@ -192,9 +192,15 @@ class Fault(Part):
     """Failures made on purpose, to see what callers do."""
 
     delay: Duration | None = Field(None, description="Wait so long first.")
-    abort: Status | None = Field(None, description="Answer with this status instead of asking the service.")
-    share: Percent = Field(100.0, description="Share of the requests it happens to.")
+    abort: Status | Literal[True] | None = Field(
+        None,
+        description="Answer with this status instead of asking the service; `true` where connections are broken off (tcp).",
+    )
+    share: Percent = Field(100.0, description="Share of the requests it happens to; over tcp, of the new connections.")
     when: Match | None = Field(None, description="Only these requests.")
+    callers: Annotated[tuple[str, ...], BeforeValidator(listed)] = Field(
+        (), description="Only what these workloads call; `ingress` for what comes from outside."
+    )
 
     @model_validator(mode="after")
     def _does_something(self) -> Fault:
@@ -329,6 +335,12 @@ class Rewrite(Part):
         if not self.path and not self.host:
             raise ValueError("says nothing; give it path or host")
         return self
+
+
+class Way(Part):
+    """What happens on the way to a resource."""
+
+    fault: Fault | None = Field(None, description="Failures made on purpose.")
 
 
 class Route(Part):

@@ -225,7 +225,7 @@ def _egress(app: str, caller: str, url: str) -> Egress:
 
 
 def _services(app: str, documents: Sequence[Document], ports: Mapping[str, int]) -> Iterator[Service]:
-    accesses, routes = _of_kind(documents, "access"), _of_kind(documents, "route")
+    accesses, routes, ways = (_of_kind(documents, kind) for kind in ("access", "route", "traffic"))
     servers = _of_kind(documents, "server")
     needed_by: dict[str, list[str]] = {}
     for caller, needs in _callers(documents).items():
@@ -238,7 +238,9 @@ def _services(app: str, documents: Sequence[Document], ports: Mapping[str, int])
     for name, names in versions.items():
         access: Mapping[str, Any] = accesses[name].body if name in accesses else _CLOSED
         callers = {*access["callers"], *needed_by.get(name, ())}
-        route = routes[name].body if name in routes else _unrouted(names)
+        route = (
+            routes[name].body if name in routes else _unrouted(names) | dict(ways[name].body if name in ways else {})
+        )
         yield Service(
             app,
             name,

@@ -45,6 +45,9 @@ def resources(context: typer.Context, app: App = None, as_json: Json = False) ->
     outputs.print_table(
         columns, shown, empty=say("no resource yet: name one under `resources:` in the application file")
     )
+    for row in rows:
+        for fault in row["faults"]:
+            print(f"{row['app']} {row['name']}: {fault}")
 
 
 def rotate(

@@ -8,7 +8,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from aiculturekit.mesh.envoy import bootstrap, clusters, documents, federation, listeners, names, routes, tokens
+from aiculturekit.mesh.envoy import (
+    bootstrap,
+    clusters,
+    documents,
+    federation,
+    listeners,
+    names,
+    routes,
+    tokens,
+    tunnels,
+)
 from aiculturekit.mesh.envoy.clusters import Ports
 from aiculturekit.mesh.envoy.documents import Json
 from aiculturekit.mesh.nodes import Node
@@ -20,10 +30,14 @@ def compile(
     """File name, relative to `folder`, -> document. Certificates (`sds/…`) are not among them: the authority writes
     those, and Envoy asks for them. `authorities` is the file with the certificates of the authorities that this machine trusts."""
     found = [
-        *clusters.compiled(node, ports=ports or {}, authorities=authorities),
+        *clusters.compiled(node, ports=ports or {}, admin=admin, authorities=authorities),
         *federation.outbound(node),
     ]
-    doors = [*listeners.compiled(node, folder=folder, has_ipv6=has_ipv6), *federation.listeners(node, folder=folder)]
+    doors = [
+        *listeners.compiled(node, folder=folder, has_ipv6=has_ipv6),
+        *federation.listeners(node, folder=folder),
+        *tunnels.listeners(node, folder=folder, admin=admin),
+    ]
     files = {
         names.BOOTSTRAP: bootstrap.compiled(folder=folder, admin=admin),
         names.CLUSTERS: documents.bundle(_by_name(found)),

@@ -22,6 +22,8 @@ _STATUS = {
     308: "PERMANENT_REDIRECT",
 }
 
+_BROKEN_OFF = 503
+
 
 def compiled(service: Service, caller: str, branch: Branch) -> list[Json]:
     """The routes of a branch, in order."""
@@ -67,18 +69,20 @@ def _faulty(service: Service, caller: str, branch: Branch) -> Iterator[Json]:
         return
     if fault.delay is None or fault.abort is None or fault.share >= 100:
         for route in _sticky(service, caller, branch):
-            yield edits.joined(route, _settings(_fault(fault)))
+            yield edits.joined(route, _settings(failing(fault)))
         return
     drawn = {"runtime_fraction": {"default_value": percent(fault.share)}}
     for route in _sticky(service, caller, branch):
-        yield edits.joined(route, {"match": drawn}, _settings(_fault(dataclasses.replace(fault, share=100.0))))
+        yield edits.joined(route, {"match": drawn}, _settings(failing(dataclasses.replace(fault, share=100.0))))
     yield from _sticky(service, caller, branch)
 
 
-def _fault(fault: Fault) -> Json:
+def failing(fault: Fault) -> Json:
+    """What is switched on for the requests of a route. A connection that is broken off has no status; its tunnel has."""
     share = {"percentage": percent(fault.share)}
     delay = {"delay": {"fixed_delay": documents.seconds(fault.delay)} | share} if fault.delay else {}
-    abort = {"abort": {"http_status": fault.abort} | share} if fault.abort else {}
+    status = _BROKEN_OFF if fault.abort is True else fault.abort
+    abort = {"abort": {"http_status": status} | share} if status else {}
     return {chains.FAULT: documents.typed("extensions.filters.http.fault.v3.HTTPFault", **delay, **abort)}
 
 

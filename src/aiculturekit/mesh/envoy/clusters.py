@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from aiculturekit.mesh import identities
@@ -18,6 +19,7 @@ from aiculturekit.mesh.envoy import (
     secrets,
     shortcuts,
     tracers,
+    tunnels,
 )
 from aiculturekit.mesh.envoy.documents import Json
 from aiculturekit.mesh.envoy.endpoints import Where
@@ -38,11 +40,12 @@ Ports = Mapping[tuple[str, str, str], tuple[Where, ...]]
 """(app, service, version) -> its replicas."""
 
 
-def compiled(node: Node, *, ports: Ports, authorities: str = "") -> list[Json]:
+def compiled(node: Node, *, ports: Ports, admin: Path, authorities: str = "") -> list[Json]:
     """All clusters of the node, sorted by name."""
     found = [
         *tracers.collector(node.tracing),
-        *_outbound(node, ports),
+        *_outbound(node, ports, admin),
+        *tunnels.clusters(node, admin=admin),
         *_inbound(node, ports),
         *_unneeded(node),
         *_asked(node),
@@ -85,7 +88,7 @@ def _of(ports: Ports, service: Service, version: Version) -> tuple[Where, ...]:
     return ports.get((service.app, service.name, version.name), ())
 
 
-def _outbound(node: Node, ports: Ports) -> Iterator[Json]:
+def _outbound(node: Node, ports: Ports, admin: Path) -> Iterator[Json]:
     services = {(service.app, service.name): service for service in node.services}
     pairs = {(caller.app, caller.name, target) for caller in node.callers for target in caller.needs}
     pairs |= {(entry.app, INGRESS, entry.service) for entry in node.entries}
@@ -93,14 +96,19 @@ def _outbound(node: Node, ports: Ports) -> Iterator[Json]:
         service = services.get((app, target))
         if service is None or not service.versions:
             continue
-        if version := shortcuts.version(service, caller):
-            yield _straight(service, version, caller, ports=_of(ports, service, version))
-            continue
         if service.protocol == "tcp":
-            yield _hop_tcp(service, caller, trust_domain=node.trust_domain)
+            way = _way(service, caller, ports, trust_domain=node.trust_domain)
+            has_fault = tunnels.fault(service, caller) is not None
+            yield from tunnels.through(way, app=app, caller=caller, service=target, admin=admin) if has_fault else [way]
             continue
         for version in service.versions:
             yield _hop(service, version, caller, trust_domain=node.trust_domain)
+
+
+def _way(service: Service, caller: str, ports: Ports, *, trust_domain: str) -> Json:
+    if version := shortcuts.version(service, caller):
+        return _straight(service, version, caller, ports=_of(ports, service, version))
+    return _hop_tcp(service, caller, trust_domain=trust_domain)
 
 
 def _unneeded(node: Node) -> Iterator[Json]:

@@ -30,15 +30,15 @@ def ports(listeners: list[Json]) -> dict[tuple[str | None, str, int], str]:
     """(network namespace, or None for Envoy's own; address; port) -> the name of the listener that takes connections there."""
     found = {}
     for listener in listeners:
-        at = listener["address"]["socket_address"]
-        if "udp_listener_config" not in listener:
+        at = listener["address"].get("socket_address")
+        if at and "udp_listener_config" not in listener:
             found[namespace(listener), at["address"], at["port_value"]] = listener["name"]
     return found
 
 
 def namespace(listener: Json) -> str | None:
     """The file that keeps the network namespace in which it listens; None for Envoy's own."""
-    file: str | None = listener["address"]["socket_address"].get("network_namespace_filepath")
+    file: str | None = listener["address"].get("socket_address", {}).get("network_namespace_filepath")
     return file
 
 

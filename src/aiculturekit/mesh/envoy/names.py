@@ -20,6 +20,9 @@ SECRETS = "secrets"
 """The cluster behind which certificates are asked for."""
 EGRESS_BY_NAME = "egress/*"
 REFUSALS = "refusals.log"
+ENTRANCE, EXIT = "entrance", "exit"
+"""The two listeners of the tunnel in which connections fail on purpose; the second is also the cluster that leads to it."""
+TUNNEL, BEYOND = "tunnel", "beyond"
 GATEWAY = "gateway"
 """The listener by which other nodes' workloads come in."""
 TOKENS_FILE = "tokens.json"
@@ -46,6 +49,21 @@ OWN = "x-aic-"
 def outbound(app: str, caller: str, service: str, version: str) -> str:
     """The cluster through which `caller` reaches one version; `*` is a tcp service, whose versions share a cluster."""
     return f"out/{app}/{caller}/{service}/{version}"
+
+
+def beyond(app: str, caller: str, service: str) -> str:
+    """The cluster to which the tunnel leads: what `outbound` is where no connection fails on purpose."""
+    return f"{BEYOND}/{edge(app, caller, service)}"
+
+
+def edge(app: str, caller: str, service: str) -> str:
+    """What a connection says of itself in the tunnel, and what its failures are counted under."""
+    return f"{app}/{caller}/{service}"
+
+
+def tunnel_door(app: str, caller: str, service: str) -> str:
+    """What is to happen to the connections of one edge."""
+    return f"{TUNNEL}/{edge(app, caller, service)}"
 
 
 def inbound(app: str, service: str, version: str) -> str:
@@ -110,6 +128,11 @@ def routes_file(table: str) -> str:
 def secrets_socket(admin: Path) -> Path:
     """Where certificates are asked for, beside the socket on which Envoy answers; no longer a name than that one's."""
     return admin.parent / "keys.sock"
+
+
+def tunnel_socket(admin: Path, listener: str) -> Path:
+    """As above."""
+    return admin.parent / f"{listener}.sock"
 
 
 def secret_file(identity: Identity) -> str:

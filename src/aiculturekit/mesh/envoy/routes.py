@@ -3,14 +3,16 @@ failed request. Pure."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from aiculturekit.language import say
 from aiculturekit.mesh.branches import branches
-from aiculturekit.mesh.envoy import actions, documents, edits, federation, guards, inbounds, names, permissions
+from aiculturekit.mesh.envoy import actions, documents, edits, federation, guards, inbounds, names, permissions, tunnels
 from aiculturekit.mesh.envoy.documents import Json
 from aiculturekit.mesh.nodes import INGRESS, Caller, Entry, Node, Service
+from aiculturekit.mesh.rules import Fault
 
 _LISTED = 30
 """At most this many names in a 404's text, whose size Envoy bounds at 4 KiB."""
@@ -37,7 +39,7 @@ def _outbound(node: Node, services: Mapping[tuple[str, str], Service]) -> list[J
     strangers = [_unneeded(service) for service in services.values() if service.versions]
     apps = sorted({caller.app for caller in node.callers})
     unknown = [_unknown(app, [c for c in node.callers if c.app == app], services.values()) for app in apps]
-    return [*needs, *strangers, *unknown, *federation.hosts(node)]
+    return [*needs, *strangers, *unknown, *federation.hosts(node), *tunnels.hosts(node)]
 
 
 def _doored(name: str, hosts: list[Json]) -> Json:
@@ -138,9 +140,20 @@ def _nothing(node: Node) -> Json:
 
 def _split(service: Service, *, caller: str, prefix: str = "/") -> list[Json]:
     """Only requests from outside have claims."""
-    found = branches(service, within=prefix)
+    found = branches(_as_called_by(service, caller), within=prefix)
     chosen = [branch for branch in found if caller == INGRESS or not branch.match.claim]
     return [route for branch in chosen for route in actions.compiled(service, caller, branch)]
+
+
+def _as_called_by(service: Service, caller: str) -> Service:
+    """Without the faults that are meant for others."""
+
+    def meant(fault: Fault | None) -> Fault | None:
+        return fault if fault and (not fault.callers or caller in fault.callers) else None
+
+    routes = tuple(dataclasses.replace(one, fault=meant(one.fault)) for one in service.traffic.routes)
+    traffic = dataclasses.replace(service.traffic, fault=meant(service.traffic.fault), routes=routes)
+    return dataclasses.replace(service, traffic=traffic)
 
 
 def _answer(status: int, text: str) -> Json:

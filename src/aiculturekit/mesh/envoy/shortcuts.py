@@ -2,7 +2,7 @@
 
 Both ends of a handshake here would be this very Envoy, which holds both keys; what tells who calls is the door, as it does on two hops.
 So the second hop is left out where it would have nothing to do. Where it has (to refuse or to note a caller, to count for all callers
-together, to choose between versions or places, to fail on purpose) there are two. Which of the ways is taken stands in the cluster,
+together, to choose between versions or places) there are two. Which of the ways is taken stands in the cluster,
 never in the listener: a connection that is open stays on the way that it took.
 """
 
@@ -24,11 +24,13 @@ def version(service: Service, caller: str) -> Version | None:
 
 
 def _has_rules(traffic: Traffic) -> bool:
-    return bool(traffic.breaker or traffic.zones or traffic.fault)
+    return bool(traffic.breaker or traffic.zones)
 
 
 def of(clusters: Iterable[Json]) -> frozenset[str]:
-    """The names of the clusters that are such a way: those of callers without a handshake."""
+    """The names of the callers' clusters that are such a way: those without a handshake, by themselves or beyond the tunnel."""
+    plain = {one["name"] for one in clusters if "transport_socket" not in one}
+    kinds = ((name, name.partition("/")) for name in plain)
     return frozenset(
-        one["name"] for one in clusters if one["name"].startswith("out/") and "transport_socket" not in one
+        name if kind == "out" else f"out/{edge}/*" for name, (kind, _, edge) in kinds if kind in ("out", "beyond")
     )

@@ -2,7 +2,8 @@
 Pure.
 
 What is referred to comes before what refers to it, and goes after it: clusters, kinds of token, routes, listeners; then those
-clusters, kinds of token and routes that nothing refers to any more are dropped.
+clusters, kinds of token and routes that nothing refers to any more are dropped. A cluster that is to lead into the tunnel changes with
+these, since what is to happen there stands in a route.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 
-from aiculturekit.mesh.envoy import documents, names, tokens
+from aiculturekit.mesh.envoy import documents, names, tokens, tunnels
 from aiculturekit.mesh.envoy.documents import Json
 
 Stage = Mapping[str, Json]
@@ -32,7 +33,7 @@ def stages(old: Mapping[str, Json], new: Mapping[str, Json]) -> list[Stage]:
 
 def _passing(old: Mapping[str, Json], new: Mapping[str, Json]) -> Iterator[Stage]:
     tables = {name: document for name, document in new.items() if name.startswith("rds/")}
-    yield {names.CLUSTERS: _with_leaving(old.get(names.CLUSTERS), new[names.CLUSTERS])}
+    yield {names.CLUSTERS: _with_leaving(old.get(names.CLUSTERS), tunnels.entered_late(old, new)[names.CLUSTERS])}
     kinds = {name: document for name, document in new.items() if name == names.TOKENS_FILE}
     yield {name: tokens.with_leaving(old.get(name), document) for name, document in kinds.items()}
     yield tables | {n: _with_leaving_doors(old.get(n), document) for n, document in tables.items() if n in _TABLES}

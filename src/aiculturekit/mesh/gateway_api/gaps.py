@@ -159,6 +159,7 @@ _ANSWERS: Answers = {
     "traffic.sticky": _experimental,
     "traffic.fault delay": _absent,
     "traffic.fault abort": _absent,
+    "traffic.fault tcp": _absent,
     "traffic.cors": _cors,
     "traffic.compress": _absent,
     "traffic.max_body": _absent,

@@ -29,7 +29,14 @@ def of(service: Service) -> Iterator[Gap]:
             other=other,
         )
         yield Gap(service.app, service.name, "traffic.zones", reason)
+    if service.protocol == "tcp" and service.traffic.fault:
+        reason = say("Istio makes requests fail on purpose, never connections")
+        yield Gap(service.app, service.name, "traffic.fault", reason)
+        return
     for key, fault in _faults(service):
+        if fault.callers:
+            reason = say("the faults that are rendered for Istio are everybody's")
+            yield Gap(service.app, service.name, f"{key}.callers", reason)
         if fault.delay and fault.abort and fault.share < 100:
             reason = say("Istio draws for a delay and for an abort one by one; write one of them, or a share of 100%")
             yield Gap(service.app, service.name, key, reason)

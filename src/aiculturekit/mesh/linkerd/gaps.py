@@ -142,6 +142,7 @@ _ANSWERS: Answers = {
     "traffic.mirror": _refused,
     "traffic.fault delay": _absent,
     "traffic.fault abort": _absent,
+    "traffic.fault tcp": _absent,
     "traffic.cors": _absent,
     "traffic.compress": _absent,
     "traffic.max_body": _absent,

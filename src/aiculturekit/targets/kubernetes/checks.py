@@ -174,7 +174,8 @@ def _gaps(application: Application, documents: Sequence[Document], cluster: Clus
     """Where there is no mesh, what every service has is nobody's wish: the usual timeout of a call goes without a word."""
     for gap in features.gaps(rules.renderer(cluster), rules.node(application.app, documents)):
         is_unsaid = cluster.mesh == "none" and _is_usual(application, gap)
-        if gap.service not in application.resources and not is_unsaid:
+        is_ours = gap.service in application.resources and not gap.key.startswith("traffic.fault")
+        if not is_ours and not is_unsaid:
             yield _gap(application, gap, mesh=cluster.mesh)
 
 
@@ -187,7 +188,7 @@ def _is_usual(application: Application, gap: Gap) -> bool:
 
 
 def _gap(application: Application, gap: Gap, *, mesh: str) -> Finding:
-    section = "jobs" if gap.service in application.jobs else "services"
+    section = application.section_of(gap.service)
     message = say("a cluster without a mesh has no such rule")
     if mesh != "none":
         message = say("{mesh} cannot express it: {reason}", mesh=mesh, reason=gap.reason)
