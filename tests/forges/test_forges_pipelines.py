@@ -217,3 +217,28 @@ def test_a_registry_is_entered_as_docker_would(
         return
     host = registry.partition("/")[0]
     assert base64.b64decode(json.loads(file.read_text())["auths"][host]["auth"]).decode() == login
+
+
+@pytest.mark.parametrize(
+    ("forge", "handed"),
+    [
+        ("github", "STRIPE: ${{ secrets.STRIPE }}"),
+        ("gitee", 'export STRIPE="${STAGING_STRIPE:-}"'),
+        ("jenkins", "string(credentialsId: 'aic-staging-STRIPE', variable: 'STRIPE')"),
+    ],
+)
+def test_what_the_file_names_of_the_shell_is_handed_on(forge: str, handed: str, tmp_path: Path) -> None:
+    file = repository(tmp_path)
+    assert "STRIPE" not in made(file, forge)
+    text = FILE.replace("public: /}", 'public: /, env: {KEY: "secret:env/STRIPE", DSN: "redis://u:${env.PW}@h"}}')
+    file.write_text(text)
+    text = made(file, forge)
+    assert handed in text
+    assert handed.replace("STRIPE", "PW") in text
+
+
+def test_a_file_for_a_cluster_is_checked_without_the_values(tmp_path: Path) -> None:
+    file = repository(tmp_path)
+    file.write_text(FILE.replace("public: /}", 'public: /, env: {KEY: "secret:env/UNSET"}}'))
+    done = aic(tmp_path / "home", "check", str(file), "--env", "staging")
+    assert done.returncode == 0, done.stdout + done.stderr

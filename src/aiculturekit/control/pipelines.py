@@ -17,7 +17,8 @@ from aiculturekit.forges import gitee, github, gitlab, jenkins, stamps
 from aiculturekit.forges.pipelines import Environment, Pipeline, Test, waiting
 from aiculturekit.language import say
 from aiculturekit.locator import Locator
-from aiculturekit.spec import load
+from aiculturekit.spec import load, secrets
+from aiculturekit.spec.models import SECTIONS
 
 FORGES: Mapping[str, ModuleType] = {"github": github, "gitlab": gitlab, "gitee": gitee, "jenkins": jenkins}
 _INSTALL = f'python -m pip install --quiet "aiculturekit=={__version__}"'
@@ -69,11 +70,19 @@ def pipeline(file: Path, *, root: Path, wish: Wish) -> Pipeline:
     return Pipeline(
         app=application.app,
         path=_relative(file.parent, root),
-        environments=tuple(Environment(name, cluster, name in waits) for name, cluster in clusters.items()),
+        environments=tuple(
+            Environment(name, cluster, name in waits, _variables(file, name)) for name, cluster in clusters.items()
+        ),
         tests=tuple(test for place in places for test in _tests(place, root)),
         install=wish.install or _INSTALL,
         branch=wish.branch,
     )
+
+
+def _variables(file: Path, environment: str) -> tuple[str, ...]:
+    said = load.merged(file, environment=environment)
+    found = (one for section in SECTIONS for _, one in secrets.found(said.get(section)))
+    return tuple(sorted({one.name for one in found if one.kind == "env"}))
 
 
 def _repository(folder: Path) -> Path:

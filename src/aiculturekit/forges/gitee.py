@@ -112,6 +112,7 @@ def _own(environment: Environment) -> str:
     return (
         f"AIC_KUBECONFIG=$(printf '%s' \"${prefix}KUBECONFIG\" | base64 -d)\n"
         f'REGISTRY_USER="${{{prefix}REGISTRY_USER:-}}" REGISTRY_PASSWORD="${{{prefix}REGISTRY_PASSWORD:-}}"\n'
+        + "".join(f'export {name}="${{{prefix}{name}:-}}"\n' for name in environment.variables)
         + clouds.KEPT.script
     )
 

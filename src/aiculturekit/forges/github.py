@@ -103,7 +103,12 @@ def _plan(pipeline: Pipeline, environment: Environment) -> str:
         permissions=("contents: read", *_token(environment)),
         environment=f"{environment.name}-plan",
         outputs={"plan": "${{ steps.plan.outputs.plan }}"},
-        steps=[*_begun(pipeline), *_logins(environment), _run("Plan", script, key="plan"), _STOP],
+        steps=[
+            *_begun(pipeline),
+            *_logins(environment),
+            _run("Plan", script, key="plan", env=_variables(environment)),
+            _STOP,
+        ],
         minutes=20,
     )
 
@@ -136,7 +141,7 @@ def _deploys(pipeline: Pipeline) -> Iterator[str]:
         steps = [
             *_begun(pipeline), *_logins(one), _registry(one), _trivy(), _run("Build", scripts.build(pipeline, one)),
             _run("Scan", scripts.scan()), _run("Push", scripts.push(pipeline, one)),
-            _run("Deploy", scripts.deploy(pipeline, one, reason=_REASON)), _STOP,
+            _run("Deploy", scripts.deploy(pipeline, one, reason=_REASON), env=_variables(one)), _STOP,
         ]  # fmt: skip
         yield _job(
             f"deploy-{one.name}",
@@ -149,6 +154,11 @@ def _deploys(pipeline: Pipeline) -> Iterator[str]:
             minutes=60,
         )
         before = f"deploy-{one.name}"
+
+
+def _variables(environment: Environment) -> dict[str, str]:
+    """What the file names of the shell's, from the environment's secrets."""
+    return {name: f"${{{{ secrets.{name} }}}}" for name in environment.variables}
 
 
 def _token(environment: Environment) -> tuple[str, ...]:

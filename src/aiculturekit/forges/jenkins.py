@@ -101,6 +101,9 @@ def _bound(environment: Environment, script: str, *, registry: bool = False) -> 
     audience = _login(environment).audience
     name, variable = ("oidc", "AIC_ID_TOKEN") if audience else ("kubeconfig", "AIC_KUBECONFIG")
     bindings = [f"string(credentialsId: 'aic-{environment.name}-{name}', variable: '{variable}')"]
+    bindings += [
+        f"string(credentialsId: 'aic-{environment.name}-{one}', variable: '{one}')" for one in environment.variables
+    ]
     opened = _login(environment).registry
     if registry and not (opened and scripts.registry_host(environment.cluster.registry).endswith(opened)):
         bindings.append(

@@ -12,11 +12,13 @@ _LIVE = re.compile(r"(prod|production|live)\b.*")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Environment:
-    """One that goes to a cluster. `waits` for a person's yes before it is deployed."""
+    """One that goes to a cluster. `waits` for a person's yes before it is deployed; `variables` are those of the shell that the file
+    names."""
 
     name: str
     cluster: Cluster
     waits: bool = False
+    variables: tuple[str, ...] = ()
 
     @property
     def prefix(self) -> str:

@@ -109,8 +109,13 @@ def parse(
     return dataclasses.replace(done, secrets=filled.values)
 
 
+def is_here(target: str) -> bool:
+    """Whether it is this machine."""
+    return target.partition(":")[0] == LOCAL.partition(":")[0]
+
+
 def _keeping(model: File) -> Keeping:
-    return "filled" if (model.target or LOCAL).partition(":")[0] == LOCAL.partition(":")[0] else "kept"
+    return "filled" if is_here(model.target or LOCAL) else "kept"
 
 
 def _validated(value: Mapping[str, Any], file: Path, places: overlays.Places) -> tuple[File, list[Problem]]:

@@ -102,7 +102,9 @@ def check(path: PathArgument = Path(), environment: Environment = None, as_json:
     from aiculturekit.spec import load
 
     try:
-        application = load.load(choices.file(path), environment=environment, variables=os.environ)
+        application = load.load(choices.file(path), environment=environment)
+        if load.is_here(application.target):  # else the variables are those of whoever deploys
+            application = load.load(application.file, environment=environment, variables=os.environ)
     except SpecError as error:
         if not as_json:
             raise
