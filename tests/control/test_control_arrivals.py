@@ -126,3 +126,17 @@ async def test_what_another_version_wrote_keeps_nobody_from_leading(
     with caplog.at_level(logging.ERROR):
         await stage.arrivals.resume()
     assert len(caplog.records) == 3 and len(await stage.kept()) == 3
+
+
+async def test_no_value_of_a_secret_is_kept(database: Database) -> None:
+    stage = Stage(database)
+    secrets = {"secret:env/KEY": "a-value-that-nobody-keeps"}
+    request = Request("rollback", KEY, {"number": 1}, Caller("ada", "why"), secrets=secrets)
+    await stage.arrivals.take(request)
+    ((_, text),) = await database.run(settings.named, "arrival:")
+    assert "a-value" not in text
+    assert "a-value" not in repr(request)
+    stage.placements.journalled.release()
+    stage.placements.ended.release()
+    await settled()
+    await stage.end()
