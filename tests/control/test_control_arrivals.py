@@ -8,13 +8,15 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from aiculturekit import state
 from aiculturekit.control.arrivals import Arrivals, Request
 from aiculturekit.control.operations import Operation, Operations
 from aiculturekit.control.placements import Caller
 from aiculturekit.errors import NotFound
-from aiculturekit.state import settings
+from aiculturekit.state import operations as journal
+from aiculturekit.state import requests, settings
 from aiculturekit.state.databases import Database
 
 KEY = "shop@staging"
@@ -35,11 +37,20 @@ class Placements:
         async def work(emit: Any) -> int:
             self.begun.append(caller.request)
             await self.journalled.acquire()
-            await self._database.run(settings.remove, caller.request)  # as the pipeline does, in one transaction
+            await self._database.run(begin, key, caller.request)
             await self.ended.acquire()
             return number
 
-        return self._operations.start(key, verb="rollback", author=caller.author, work=work)
+        return self._operations.start(key, verb="rollback", author=caller.author, work=work, identifier=caller.request)
+
+
+def begin(connection: Connection, key: str, request: str) -> None:
+    """As the pipeline does, in one transaction."""
+    nothing: dict[str, Any] = {"wanted": (), "before": (), "steps": ()}
+    for one in journal.unfinished(connection):
+        journal.finish(connection, one.id, state="done", error=None, now=2.0)
+    number = journal.begin(connection, app=key, verb="rollback", author="ada", release=3, now=1.0, **nothing)
+    requests.begun(connection, request, operation=number)
 
 
 class Stage:
@@ -54,7 +65,7 @@ class Stage:
         return await self.arrivals.take(Request("rollback", KEY, {"number": number}, Caller("ada", "why")))
 
     async def kept(self) -> list[str]:
-        return [name for name, _ in await self.database.run(settings.named, "arrival:")]
+        return [name for name, _ in await self.database.run(requests.waiting)]
 
     async def end(self) -> None:
         await self.arrivals.close()
@@ -117,11 +128,46 @@ async def test_the_end_of_one_does_not_forget_a_later_one(database: Database) ->
     await stage.end()
 
 
+async def test_whoever_asked_hears_of_it_from_the_next_daemon(database: Database) -> None:
+    """While it waits, when it is in the journal, when it has ended; and not what became of another one."""
+    last = Stage(database)
+    first, second = [(await last.take(number)).id for number in (1, 2)]
+    last.placements.journalled.release()
+    await settled()
+    await last.end()
+    following = Stage(database)
+    assert [(await following.arrivals.told(name))["state"] for name in (first, second)] == ["running", "running"]
+    await following.arrivals.resume()  # `placements.resume` has the first
+    following.placements.journalled.release()
+    await settled()
+    told = await following.arrivals.told(first)
+    assert (told["id"], told["state"], told["release"], told["error"]) == (first, "done", 3, None)
+    assert (await following.arrivals.told(second))["state"] == "running"
+    following.placements.ended.release()
+    await settled()
+    assert (await following.arrivals.told(second))["release"] == 2
+    with pytest.raises(NotFound):
+        await following.arrivals.told("r000000099")
+    await following.end()
+
+
+async def test_one_that_gave_way_has_failed(database: Database) -> None:
+    stage = Stage(database)
+    name = (await stage.take(1)).id
+    stage.placements.journalled.release()
+    await settled()
+    await stage.end()
+    for one in await database.run(journal.unfinished):
+        await database.run(journal.finish, one.id, state="failed", error=None, now=2.0)
+    told = await Stage(database).arrivals.told(name)
+    assert (told["state"], told["release"]) == ("failed", None) and told["error"]["message"]
+
+
 async def test_what_another_version_wrote_keeps_nobody_from_leading(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     for at, text in enumerate(('{"verb": "teleport"}', "[]", "no JSON")):
-        await database.run(settings.put, f"arrival:{at}", value=text)
+        await database.run(settings.put, f"request:r{at}", value=text)
     stage = Stage(database)
     with caplog.at_level(logging.ERROR):
         await stage.arrivals.resume()

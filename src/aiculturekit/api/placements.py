@@ -97,11 +97,9 @@ def _receiving(routes: Endpoints, arrivals: Arrivals) -> None:
     async def foresee(body: Parcel) -> list[Json]:
         return [step.as_dict() for step in await arrivals.foresee(body.model_dump())]
 
-    @routes.get(
-        "/{placement}/operation", summary="The operation that is under way, or the last one that this daemon knows"
-    )
-    async def operation(placement: str) -> Json:
-        return arrivals.last(placement).as_dict()
+    @routes.get("/{placement}/operations/{name}", summary="What became of a request, whichever daemon took it")
+    async def told(placement: str, name: str) -> Json:
+        return dict(await arrivals.told(name))
 
 
 def _changing(routes: Endpoints, arrivals: Arrivals) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from aiculturekit.cli.clients import Answered, Client
 from aiculturekit.cli.outputs import console
-from aiculturekit.errors import AicError, Failed
+from aiculturekit.errors import AicError, Failed, NotFound
 from aiculturekit.language import say
 
 _RULES = ("access", "route", "traffic")
@@ -46,21 +46,29 @@ def follow(client: Client, operation: Mapping[str, Any], *, quiet: bool = False)
 
 
 def _events(client: Client, operation: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """To its end, by whichever daemon: where a platform's daemon ends, another one carries it on, under a number of its own."""
+    """To its end, by whichever daemon: where a platform's daemon ends, another one carries it on."""
+    path = f"operations/{operation['id']}"
     if not client.is_far:
-        yield from client.events(f"operations/{operation['id']}/events")
+        yield from client.events(f"{path}/events")
         return
-    number, heard = operation["id"], time.monotonic()
+    heard = time.monotonic()
     while time.monotonic() < heard + _PATIENCE:
         with contextlib.suppress(AicError):
-            for kind, payload in client.events(f"operations/{number}/events"):
-                heard = time.monotonic()
+            for kind, payload in client.events(f"{path}/events"):
                 yield kind, payload
                 if kind == "done":
                     return
+            heard = time.monotonic()  # it broke off just now
         time.sleep(_PAUSE)
-        with contextlib.suppress(AicError):
-            number = client.get(f"placements/{operation['app']}/operation")["id"]
+        try:
+            found = client.get(f"placements/{operation['app']}/{path}")
+        except AicError as error:
+            if error.code == NotFound.code:
+                return
+            continue
+        if found["state"] != "running":
+            yield "done", found
+            return
 
 
 def _line(state: str, what: str, why: str) -> None:

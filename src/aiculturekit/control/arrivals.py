@@ -7,27 +7,28 @@ said yes to something that nobody else knows of: the next one finds the request 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import json
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection
-
+from aiculturekit.control import times
 from aiculturekit.control.operations import Operation, Operations
 from aiculturekit.control.placements import Caller, Placement, Placements
 from aiculturekit.deploy.changes import Change
 from aiculturekit.deploy.pipeline import Pipeline
-from aiculturekit.errors import Again, AicError, Busy
+from aiculturekit.errors import Again, AicError, Busy, Failed, NotFound
+from aiculturekit.language import say
 from aiculturekit.plan.documents import Document
 from aiculturekit.plan.steps import Step
-from aiculturekit.state import settings
+from aiculturekit.state import operations as journal
+from aiculturekit.state import requests
 from aiculturekit.state.databases import Database
 from aiculturekit.targets.kubernetes.standings import Wishes
 
 log = logging.getLogger(__name__)
-_PREFIX, _LAST = "arrival:", "arrivals"
 _PAUSE = 1.0
 Json = Mapping[str, Any]
 
@@ -53,13 +54,14 @@ class Arrivals:
 
     async def take(self, request: Request) -> Operation:
         """Raises what the verb refuses; then it is forgotten."""
-        text = json.dumps(dataclasses.asdict(dataclasses.replace(request, secrets={})))
-        return await self._begin(await self._database.run(_keep, text), request)
+        kept = dataclasses.replace(request, secrets={}, caller=dataclasses.replace(request.caller, variables={}))
+        text = json.dumps(dataclasses.asdict(kept))
+        return await self._begin(await self._database.run(requests.keep, text), request)
 
     async def resume(self) -> None:
         """In their order, behind what is resumed from the journal. What an older version wrote otherwise must not keep this one from
         leading: it stays where it is."""
-        for name, text in await self._database.run(settings.named, _PREFIX):
+        for name, text in await self._database.run(requests.waiting):
             try:
                 await self._begin(name, _read(text))
             except AicError as error:
@@ -67,9 +69,17 @@ class Arrivals:
             except (LookupError, TypeError, ValueError) as error:
                 log.error("%s was taken by another version, and can't be read: %r", text[:200], error)
 
-    def last(self, key: str) -> Operation:
-        """The operation that is under way, or the last one that this daemon knows. Raises NotFound."""
-        return self._operations.last(key)
+    async def told(self, name: str) -> Json:
+        """What became of a request, whichever daemon took it, in the shape of an operation. Raises NotFound for one that ended before there
+        was anything to journal, with the daemon that took it."""
+        with contextlib.suppress(NotFound):
+            return self._operations.get(name).as_dict()
+        if found := await self._database.run(requests.operation, name):
+            return _told(name, found)
+        for waiting, text in await self._database.run(requests.waiting):
+            if waiting == name:
+                return {"id": name, "app": _read(text).key, "state": "running"}
+        raise NotFound(say("no operation {id}", id=name))
 
     async def foresee(self, parcel: Json) -> Sequence[Step]:
         """What deploying it would do now, and why. Touches nothing."""
@@ -118,6 +128,7 @@ class Arrivals:
             verb="deploy",
             author=caller.author,
             work=lambda emit: self._placements.make(placement, wish, emit, wishes),
+            identifier=caller.request,
         )
 
     async def _follow(self, name: str, operation: Operation) -> None:
@@ -130,7 +141,7 @@ class Arrivals:
         """However long the state does not answer: what was told to have failed must not begin by itself one day."""
         while True:
             try:
-                await self._database.run(settings.remove, name)
+                await self._database.run(requests.forget, name)
             except Busy:  # another daemon has it by now
                 log.warning("%s was left to another daemon", name)
             except Again as error:
@@ -140,13 +151,20 @@ class Arrivals:
             return
 
 
-def _keep(connection: Connection, text: str) -> str:
-    """No name is given twice: the end of an earlier request forgets its name again, and must not meet a later one's."""
-    number = int(settings.get(connection, _LAST) or 0) + 1
-    settings.put(connection, _LAST, value=str(number))
-    name = f"{_PREFIX}{number:012}"
-    settings.put(connection, name, value=text)
-    return name
+def _told(name: str, operation: journal.Operation) -> Json:
+    state = operation.state if operation.state in ("running", "done") else "failed"
+    given_up = Failed(say("it was given up for a later one"), hint=say("run the command again"))
+    return {
+        "id": name,
+        "app": operation.app,
+        "verb": operation.verb,
+        "author": operation.author,
+        "state": state,
+        "release": operation.release if state == "done" else None,
+        "error": operation.error or (given_up.as_dict() if state == "failed" else None),
+        "started_at": times.iso(operation.started_at),
+        "finished_at": times.iso(operation.finished_at),
+    }
 
 
 def _read(text: str) -> Request:

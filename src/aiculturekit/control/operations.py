@@ -92,9 +92,13 @@ class Operations:
         self._numbers = itertools.count(1)
         self._prefix = f"{time.time_ns() // 1_000_000:x}"
 
-    def start(self, app: str, *, verb: str, author: str, work: Work, is_long: bool = False) -> Operation:
-        """Begin at the application's turn. One that `is_long` begins at once, and takes a `turn` for each thing that it changes."""
-        operation = Operation(f"{self._prefix}-{next(self._numbers)}", app=app, verb=verb, author=author)
+    def start(
+        self, app: str, *, verb: str, author: str, work: Work, is_long: bool = False, identifier: str = ""
+    ) -> Operation:
+        """Begin at the application's turn. One that `is_long` begins at once, and takes a `turn` for each thing that it changes.
+        `identifier`: one that it had before."""
+        name = identifier or f"{self._prefix}-{next(self._numbers)}"
+        operation = Operation(name, app=app, verb=verb, author=author)
         self._all[operation.id] = operation
         while len(self._all) > _KEPT:
             self._all.popitem(last=False)
@@ -112,13 +116,6 @@ class Operations:
 
     def running(self, app: str) -> Operation | None:
         return next((o for o in reversed(self._all.values()) if o.app == app and o.state == "running"), None)
-
-    def last(self, app: str) -> Operation:
-        """The one that is under way, or ended last. Raises NotFound."""
-        found = self.running(app) or next((o for o in reversed(self._all.values()) if o.app == app), None)
-        if found is None:
-            raise NotFound(say("no operation of {app} is known here", app=app))
-        return found
 
     def turn(self, app: str) -> asyncio.Lock:
         """The lock within which the application may be changed."""

@@ -31,7 +31,7 @@ from aiculturekit.plan.steps import Step
 from aiculturekit.spec import load
 from aiculturekit.spec.models import Application
 from aiculturekit.state import operations as journal
-from aiculturekit.state import releases, settings
+from aiculturekit.state import releases, requests, settings
 from aiculturekit.state.databases import Database
 from aiculturekit.targets.kubernetes import places
 from aiculturekit.targets.kubernetes.clients import Client
@@ -179,7 +179,7 @@ class Placements:
                 await Pipeline(database=self._database, target=target).apply(wish, emit=emit)
                 await target.leave(tell=lambda message: emit("progress", {"workload": "", "message": message}))
 
-        return self._operations.start(key, verb="down", author=caller.author, work=work)
+        return self._operations.start(key, verb="down", author=caller.author, work=work, identifier=caller.request)
 
     async def rollback(self, key: str, *, number: int | None, caller: Caller) -> Operation:
         """Back to release `number`, or to the last good one before the current; a new release that says so."""
@@ -193,7 +193,11 @@ class Placements:
             request=caller.request,
         )
         return self._operations.start(
-            key, verb="rollback", author=caller.author, work=lambda emit: self.make(placement, wish, emit, Wishes())
+            key,
+            verb="rollback",
+            author=caller.author,
+            work=lambda emit: self.make(placement, wish, emit, Wishes()),
+            identifier=caller.request,
         )
 
     async def shift(self, key: str, *, service: str, weights: Mapping[str, float], caller: Caller) -> Operation:
@@ -218,7 +222,7 @@ class Placements:
                 )  # fmt: skip
                 return (await Pipeline(database=self._database, target=target).apply(wish, emit=emit)).release
 
-        return self._operations.start(key, verb="traffic", author=caller.author, work=work)
+        return self._operations.start(key, verb="traffic", author=caller.author, work=work, identifier=caller.request)
 
     async def left(self) -> set[int]:
         """The numbers of operations that the journal has as running, and nobody here performs."""
@@ -227,10 +231,11 @@ class Placements:
 
     async def resume(self, numbers: Collection[int] | None = None) -> None:
         """Carry on in the background what the last daemon left; of that, only `numbers` where they are given."""
-        for operation in await self._database.run(journal.unfinished):
-            if "@" in operation.app and (numbers is None or operation.id in numbers):
-                work = self._resuming(operation)
-                self._operations.start(operation.app, verb=operation.verb, author=operation.author, work=work)
+        names = await self._database.run(requests.names)
+        for one in await self._database.run(journal.unfinished):
+            if "@" in one.app and (numbers is None or one.id in numbers):
+                name, work = names.get(one.id, ""), self._resuming(one)
+                self._operations.start(one.app, verb=one.verb, author=one.author, work=work, identifier=name)
 
     async def known(self) -> list[str]:
         """Every placement that this daemon deployed to."""

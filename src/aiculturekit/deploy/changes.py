@@ -20,7 +20,7 @@ class Change:
     A change that `is_release` becomes a numbered release when it changes anything; others (taking an application down) are
     journalled only. `began_at` is when it was asked for, `revision` the Git commit of the code, `committed_at` its time; None where
     the code is not as committed. `keeps_holds` is for wishes that come from the file: what was shifted or scaled at run time stays then.
-    Any other wish means the values that it names. `request` is the setting in which it is kept until it is in the journal.
+    Any other wish means the values that it names. `request` is the name under which it is kept until it is in the journal.
     """
 
     app: str

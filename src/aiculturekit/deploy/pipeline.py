@@ -27,7 +27,7 @@ from aiculturekit.language import say
 from aiculturekit.plan import holds, steps
 from aiculturekit.plan.documents import Document
 from aiculturekit.plan.steps import Step
-from aiculturekit.state import documents, operations, releases, settings
+from aiculturekit.state import documents, operations, releases, requests
 from aiculturekit.state.databases import Database
 
 log = logging.getLogger(__name__)
@@ -207,8 +207,6 @@ def _begin(
     connection: Any, change: Change, *, wanted: Sequence[Document], before: Sequence[Document], planned: Sequence[Step]
 ) -> tuple[int, int | None]:
     now = time.time()
-    if change.request:
-        settings.remove(connection, change.request)
     records = [document.as_dict() for document in wanted]
     listed = [step.as_dict() for step in planned]
     release = None
@@ -241,6 +239,8 @@ def _begin(
         steps=listed,
         now=now,
     )
+    if change.request:
+        requests.begun(connection, change.request, operation=operation)
     return operation, release
 
 
