@@ -136,7 +136,7 @@ def deploy(one: One, folder: Path, *, app: str, tag: str = "1", words: tuple[str
 
 
 def aic(one: One, *words: str, home: Path) -> subprocess.CompletedProcess[str]:
-    told = {"AIC_SERVER": one.api, "AIC_TOKEN": PASSWORD, "AIC_HOME": str(home)}
+    told = {"AIC_SERVER": one.api, "AIC_TOKEN": PASSWORD, "AIC_HOME": str(home), "AIC_AUTHOR": "ada"}
     command = [sys.executable, "-m", "aiculturekit.cli.main", *words]
     return subprocess.run(command, env={**os.environ, **told}, capture_output=True, text=True, timeout=300, check=False)
 
@@ -191,6 +191,15 @@ def test_an_application_is_deployed_through_it(pair: tuple[One, One], cluster: C
     shown = aic(leader, "ps", "far@staging", "--json", home=tmp_path / "home")
     assert {row["name"] for row in json.loads(shown.stdout)} == {"web", "api"}
     assert not (tmp_path / "home" / "daemon.json").exists()  # nothing was started here
+    assert releases(leader, "far")[0]["author"] == "ada"
+    with httpx.Client(base_url=leader.api, trust_env=False, follow_redirects=True, timeout=30) as browser:
+        start = browser.post("/login", data={"password": PASSWORD}).text
+        assert "far@staging" in start and "ada" in start and "/logout" in start
+        environments = browser.get("/environments").text
+        assert "/placements/far@staging" in environments and "2/2" in environments
+        assert "Envoy" not in browser.get("/platform").text
+        assert browser.post("/logout").url.path == "/login"
+        assert browser.get("/").url.path == "/login"
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "told"])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import getpass
 import http.client
 import json
 import os
+import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,9 @@ from urllib.parse import urlencode, urlsplit
 from aiculturekit import __version__, errors, language
 from aiculturekit.errors import AicError, Unreachable
 from aiculturekit.language import say
+
+_TURN = 30.0
+"""Seconds in which another daemon of a platform leads when one has ended: its Lease may have to run out."""
 
 
 def home() -> Path:
@@ -46,12 +52,27 @@ class Client:
             )
         return cls(api, token, is_far=True)
 
+    def reached(self) -> Client:
+        """The same, when it answers: another daemon may be about to lead, and the first request through a port-forward to one that has
+        ended is lost. Where nobody listens, nothing is waited for. Raises what the last attempt raised."""
+        end = time.monotonic() + _TURN
+        while True:
+            try:
+                self.get("placements")
+            except AicError as error:
+                is_nowhere = isinstance(error.__cause__, ConnectionRefusedError | socket.gaierror)
+                if error.code != Unreachable.code or is_nowhere or time.monotonic() > end:
+                    raise
+                time.sleep(1)
+            else:
+                return self
+
     @classmethod
     def of_home(cls, *, any_version: bool = False) -> Client:
         """The daemon that $AIC_SERVER names, else the one of daemon.json. Raises Unreachable when there is none, or it is of another
         version. With `any_version` it is this machine's in any case."""
         if not any_version and (far := cls.of_server()):
-            return far
+            return far.reached()
         folder = home()
         try:
             record = json.loads((folder / "daemon.json").read_text())
@@ -119,6 +140,8 @@ class Client:
         given = {name: value for name, value in (query or {}).items() if value is not None}
         target = f"{self._url.path}/api/v1/{path}" + (f"?{urlencode(given)}" if given else "")
         headers = {"Authorization": f"Bearer {self._token}", "Accept-Language": language.current()}
+        if self.is_far:
+            headers["X-AIC-Author"] = _author()
         payload = None
         if body is not None:
             headers["Content-Type"], payload = "application/json", json.dumps(body).encode()
@@ -159,6 +182,15 @@ class Answered(AicError):
 
     def as_dict(self) -> dict[str, Any]:
         return self.record
+
+
+def _author() -> str:
+    """Who asks, for the record of a platform that several have: $AIC_AUTHOR, else the name on this machine."""
+    try:
+        name = os.environ.get("AIC_AUTHOR") or getpass.getuser()
+    except (OSError, KeyError):  # a number without a name, as in many containers
+        name = ""
+    return " ".join(name.encode("ascii", "replace").decode().split()) or "local"
 
 
 def _error(status: int, raw: bytes) -> AicError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -116,12 +117,19 @@ class Environments:
         names = dict.fromkeys((load.DEFAULT, *await threads.run(load.environments, place)))
         return list(await asyncio.gather(*(self._column(place, name, caller) for name in names)))
 
+    async def placed(self, keys: Iterable[str], *, caller: Caller) -> list[Json]:
+        """As `matrix`, of placements whose application's file is not here."""
+        return list(await asyncio.gather(*(self._placed(key, caller) for key in keys)))
+
+    async def _placed(self, key: str, caller: Caller) -> Json:
+        place = await self._placements.find(key, caller)
+        standing = await self.there(key, caller)
+        return _told(place.app, place.environment, place.target, key, standing) | {"cells": _cells(standing)}
+
     async def _column(self, file: Path, name: str, caller: Caller) -> Json:
         application = await threads.run(load.load, file, environment=name)
         standing = await self.standing(application, caller)
-        return _row(application, standing) | {
-            "cells": {f"{one['name']} {one['version']}".strip(): one for one in standing.workloads}
-        }
+        return _row(application, standing) | {"cells": _cells(standing)}
 
     async def _one(self, file: Path, name: str, caller: Caller) -> Json:
         application = await threads.run(load.load, file, environment=name)
@@ -186,14 +194,22 @@ def _placement(application: Application, caller: Caller) -> Placement:
     return Placement(application.app, application.environment, application.target, caller.kubeconfig)
 
 
+def _cells(standing: Standing) -> dict[str, Mapping[str, Any]]:
+    return {f"{one['name']} {one['version']}".strip(): one for one in standing.workloads}
+
+
 def _row(application: Application, standing: Standing) -> Json:
+    return _told(application.app, application.environment, application.target, key_of(application), standing)
+
+
+def _told(app: str, environment: str, target: str, key: str, standing: Standing) -> Json:
     release, unwell = standing.release, standing.unwell
     reason = standing.trouble or next((f"{row['name']}: {row['reason'] or row['state']}" for row in unwell), "")
     return {
-        "app": application.app,
-        "environment": application.environment,
-        "target": str(Locator.parse(application.target)),
-        "key": key_of(application),
+        "app": app,
+        "environment": environment,
+        "target": str(Locator.parse(target)),
+        "key": key,
         "release": release.number if release else None,
         "released_at": times.iso(release.finished_at or release.created_at) if release else None,
         "author": release.author if release else "",

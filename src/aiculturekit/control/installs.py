@@ -7,6 +7,7 @@ data      the database's volume and every password stay until somebody asks for 
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,13 +16,14 @@ from urllib.parse import quote
 
 from aiculturekit import __version__
 from aiculturekit.control import manifests, selves
-from aiculturekit.errors import LocatorError, Mistake, Refused
+from aiculturekit.errors import Failed, LocatorError, Mistake, Refused
 from aiculturekit.language import say
 from aiculturekit.locator import Locator
 from aiculturekit.spec import load
 from aiculturekit.targets.kubernetes import applying, clients, places, platforms, waiting
 from aiculturekit.targets.kubernetes.applying import Applier
 from aiculturekit.targets.kubernetes.clients import Client
+from aiculturekit.targets.kubernetes.elections import LEADER
 from aiculturekit.targets.kubernetes.exports import helm
 from aiculturekit.targets.kubernetes.objects import Owned
 from aiculturekit.targets.kubernetes.places import Cluster
@@ -31,6 +33,8 @@ from aiculturekit.targets.kubernetes.waiting import Looks
 ENVIRONMENT = "platform"
 _USUAL = f"kubernetes:///{APP}"
 _PORT = 8080
+_LED = 120
+"""Seconds until one leads: the state is made first, and a Lease may have to run out."""
 Tell = Callable[[str], None]
 Json = dict[str, Any]
 
@@ -70,6 +74,7 @@ async def install(order: Order, *, store: Path, tell: Tell) -> Json:
     client = await clients.opened(context=cluster.context, named=cluster.kubeconfig, asked=order.kubeconfig)
     try:
         await _applied(client, platforms.rendered(wish(order, image)), cluster, tell)
+        await _led(client, cluster, tell)
     finally:
         await client.close()
     return _doors(order, cluster) | {"image": image}
@@ -156,6 +161,21 @@ async def _applied(client: Client, listed: Sequence[Owned], cluster: Cluster, te
         if kind in waiting.WAITED:
             tell(f"{kind} {name}")
             await waiting.ready({**there, "kind": kind}, looks=looks, tell=lambda line: tell(f"  {line}"))
+
+
+async def _led(client: Client, cluster: Cluster, tell: Tell) -> None:
+    """Until one of them leads. Raises Failed."""
+    labels = f"app={APP},{LEADER}=true"
+    for at in range(_LED):
+        if await client.listed("v1", "Pod", namespace=cluster.namespace, labels=labels, is_short=True):
+            return
+        if at == 0:
+            tell(say("waiting for one of them to lead"))
+        await asyncio.sleep(1)
+    raise Failed(
+        say("no daemon has come to lead within {seconds} s", seconds=_LED),
+        hint=say("what they say: {command}", command=f"kubectl -n {cluster.namespace} logs -l app={APP}"),
+    )
 
 
 async def _known(client: Client, order: Order, cluster: Cluster) -> list[Owned]:

@@ -43,8 +43,9 @@ class Life:
         await self._target.open(recorded)
         listed = await self._database.run(operations.unfinished)
         unfinished = {operation.app: operation for operation in listed if "@" not in operation.app}
-        for app, operation in unfinished.items():
-            self._operations.start(app, verb=operation.verb, author=operation.author, work=self._resuming(operation))
+        for app, one in unfinished.items():
+            work = self._resuming(one)
+            self._operations.start(app, verb=one.verb, author=one.author, work=work, started_at=one.started_at)
         for app in recorded:
             if app not in unfinished:
                 await self._heal(app, recorded[app])

@@ -93,12 +93,21 @@ class Operations:
         self._prefix = f"{time.time_ns() // 1_000_000:x}"
 
     def start(
-        self, app: str, *, verb: str, author: str, work: Work, is_long: bool = False, identifier: str = ""
+        self,
+        app: str,
+        *,
+        verb: str,
+        author: str,
+        work: Work,
+        is_long: bool = False,
+        identifier: str = "",
+        started_at: float | None = None,
     ) -> Operation:
         """Begin at the application's turn. One that `is_long` begins at once, and takes a `turn` for each thing that it changes.
-        `identifier`: one that it had before."""
+        `identifier` and `started_at` are of one that an earlier daemon began."""
         name = identifier or f"{self._prefix}-{next(self._numbers)}"
         operation = Operation(name, app=app, verb=verb, author=author)
+        operation.started_at = started_at or operation.started_at
         self._all[operation.id] = operation
         while len(self._all) > _KEPT:
             self._all.popitem(last=False)

@@ -117,13 +117,19 @@ class Overviews:
     async def _of(self, app: str, keys: list[str]) -> Json:
         file, rows, trouble = await self._file(keys), [], ""
         try:
-            rows = await self._environments.matrix(Path(file), caller=self._caller) if file else []
+            rows = await self._rows(file, keys)
         except AicError as error:
             trouble = str(error)
-        if not file:
+        if not file and not rows:
             trouble = say("the file that it was deployed from is not on this machine")
         names = sorted({name for row in rows for name in row["cells"]})
         return {"app": app, "file": file, "environments": rows, "workloads": names, "trouble": trouble}
+
+    async def _rows(self, file: str, keys: Iterable[str]) -> list[Json]:
+        """Without the file: where it was deployed to. In a cluster no file ever is."""
+        if file:
+            return await self._environments.matrix(Path(file), caller=self._caller)
+        return await self._environments.placed([key for key in keys if "@" in key], caller=self._caller)
 
     async def _file(self, keys: Iterable[str]) -> str:
         """The application file of the newest release that was made from one that is there; empty where there is none."""

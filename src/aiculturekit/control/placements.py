@@ -235,7 +235,9 @@ class Placements:
         for one in await self._database.run(journal.unfinished):
             if "@" in one.app and (numbers is None or one.id in numbers):
                 name, work = names.get(one.id, ""), self._resuming(one)
-                self._operations.start(one.app, verb=one.verb, author=one.author, work=work, identifier=name)
+                self._operations.start(
+                    one.app, verb=one.verb, author=one.author, work=work, identifier=name, started_at=one.started_at
+                )
 
     async def known(self) -> list[str]:
         """Every placement that this daemon deployed to."""
