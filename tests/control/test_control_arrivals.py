@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -67,6 +67,24 @@ class Stage:
     async def kept(self) -> list[str]:
         return [name for name, _ in await self.database.run(requests.waiting)]
 
+    async def has_kept(self, count: int) -> None:
+        async def is_so() -> bool:
+            return len(await self.kept()) == count
+
+        await until(is_so)
+
+    async def has_begun(self, count: int) -> None:
+        async def is_so() -> bool:
+            return len(self.placements.begun) == count
+
+        await until(is_so)
+
+    async def is_told(self, name: str, state: str) -> None:
+        async def is_so() -> bool:
+            return bool((await self.arrivals.told(name))["state"] == state)
+
+        await until(is_so)
+
     async def end(self) -> None:
         await self.arrivals.close()
         await self.operations.close()
@@ -83,8 +101,10 @@ async def database() -> AsyncIterator[Database]:
     await one.close()
 
 
-async def settled() -> None:
-    await asyncio.sleep(0.05)
+async def until(is_so: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(30):
+        while not await is_so():
+            await asyncio.sleep(0.01)
 
 
 async def test_what_is_refused_is_not_kept(database: Database) -> None:
@@ -98,31 +118,31 @@ async def test_the_next_daemon_begins_what_the_last_one_did_not_come_to_in_its_o
     last = Stage(database)
     for number in (1, 2, 3):
         await last.take(number)
-    await settled()
-    assert len(last.placements.begun) == 1  # the others wait for their turn
+    await last.has_begun(1)  # the others wait for their turn
     await last.end()
     following = Stage(database)
     await following.arrivals.resume()
     for _ in range(3):
         following.placements.journalled.release()
         following.placements.ended.release()
-    await settled()
-    assert following.placements.begun == sorted(following.placements.begun) and len(following.placements.begun) == 3
-    assert await following.kept() == []
+    await following.has_begun(3)
+    assert following.placements.begun == sorted(following.placements.begun)
+    await following.has_kept(0)
     await following.end()
 
 
 async def test_the_end_of_one_does_not_forget_a_later_one(database: Database) -> None:
     """The first is in the journal, and its name is free; what comes then waits behind it."""
     stage = Stage(database)
-    await stage.take(1)
+    first = await stage.take(1)
     stage.placements.journalled.release()
-    await settled()
-    assert await stage.kept() == []
+    await stage.has_kept(0)
     await stage.take(2)
     (waits,) = await stage.kept()
     stage.placements.ended.release()
-    await settled()
+    await stage.is_told(first.id, "done")
+    await stage.has_begun(2)
+    await asyncio.sleep(0.05)  # what ended is forgotten a moment later
     assert stage.placements.begun[1:] == [waits]
     assert await stage.kept() == [waits]
     await stage.end()
@@ -133,18 +153,18 @@ async def test_whoever_asked_hears_of_it_from_the_next_daemon(database: Database
     last = Stage(database)
     first, second = [(await last.take(number)).id for number in (1, 2)]
     last.placements.journalled.release()
-    await settled()
+    await last.has_kept(1)
     await last.end()
     following = Stage(database)
     assert [(await following.arrivals.told(name))["state"] for name in (first, second)] == ["running", "running"]
     await following.arrivals.resume()  # `placements.resume` has the first
     following.placements.journalled.release()
-    await settled()
+    await following.has_kept(0)
     told = await following.arrivals.told(first)
     assert (told["id"], told["state"], told["release"], told["error"]) == (first, "done", 3, None)
     assert (await following.arrivals.told(second))["state"] == "running"
     following.placements.ended.release()
-    await settled()
+    await following.is_told(second, "done")
     assert (await following.arrivals.told(second))["release"] == 2
     with pytest.raises(NotFound):
         await following.arrivals.told("r000000099")
@@ -155,7 +175,7 @@ async def test_one_that_gave_way_has_failed(database: Database) -> None:
     stage = Stage(database)
     name = (await stage.take(1)).id
     stage.placements.journalled.release()
-    await settled()
+    await stage.has_kept(0)
     await stage.end()
     for one in await database.run(journal.unfinished):
         await database.run(journal.finish, one.id, state="failed", error=None, now=2.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 from typing import Any
@@ -59,11 +60,12 @@ def test_whatever_is_rendered_for_an_application_it_may_make(target: str) -> Non
     """Every kind of every mesh, with operators and scalers."""
     options = "&operator=cnpg&autoscaler=keda&prometheus=http://p" if target == "istio" else ""
     cluster = places.parse(Locator.parse(f"kubernetes:///shop?mesh={target}{options}"))
+    cluster = dataclasses.replace(cluster, monitoring=places.MONITORED)
     application = load.load(SHOP)
     references = {one.document: "registry.example.com/shop:1" for one in recipes(application)}
     documents = images.pinned(manifests.described(application), references)  # what a mesh can't express is left out
     objects = rendering.rendered("shop", documents, cluster=cluster)
-    assert len(objects) > 30
+    assert len(objects) > 30 and "PrometheusRule" in {one.manifest["kind"] for one in objects}
     for owned in objects:
         kind = owned.manifest["kind"]
         if kind == "Namespace":

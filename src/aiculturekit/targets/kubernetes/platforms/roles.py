@@ -30,6 +30,7 @@ _MADE: Mapping[str, tuple[str, ...]] = {
     ),
     "keda.sh": ("scaledobjects",),
     "postgresql.cnpg.io": ("clusters",),
+    "monitoring.coreos.com": ("podmonitors", "prometheusrules"),
 }  # fmt: skip
 """API group -> the kinds that are applied, looked at and removed."""
 _SEEN: Mapping[str, tuple[str, ...]] = {
