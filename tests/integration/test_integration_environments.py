@@ -47,7 +47,7 @@ def cluster() -> Iterator[Cluster]:
 @pytest.fixture(scope="module")
 def made(cluster: Cluster) -> Iterator[Product]:
     with product() as one:
-        names = ("carried", "changed", "unwell", "recorded", "leading")
+        names = ("carried", "moved", "changed", "unwell", "recorded", "leading")
         one.set(KUBECONFIG=str(cluster.kubeconfig), **{f"{name}_PASSWORD": "pa55-word" for name in names})
         yield one
 
@@ -115,6 +115,31 @@ def test_what_runs_in_staging_is_brought_to_prod(tmp_path: Path, made: Product, 
     assert {row["path"] for row in found["settings"]} >= {"env.LEVEL", "env.PASSWORD", "scale.min"}
     assert "pa55-word" not in json.dumps(found)
     assert "pa55-word" not in made.aic("env", "diff", "staging", "prod", "--file", str(tmp_path))
+
+
+def test_a_tag_that_moved_is_brought_as_what_it_was_when_it_was_tried(
+    tmp_path: Path, made: Product, cluster: Cluster
+) -> None:
+    """The nodes say what they pulled. Who runs it next pulls that, whatever the tag means by then."""
+    app = App(tmp_path, "moved", made, cluster)
+    app.deployed("staging", tag="latest")
+    tried = f"sha256:{'a' * 64}"
+    pulled(cluster, "moved-staging", "web", tried)
+    done = app.promote("--yes")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert app.container("prod")["image"] == f"registry.example.com/web:latest@{tried}"
+    assert app.container("staging")["image"] == "registry.example.com/web:latest"  # as its file says
+    assert app.promote("--yes").returncode == 0
+    assert len(json.loads(made.aic("releases", "moved@prod", "--json"))) == 1, "it is so already"
+
+
+def pulled(cluster: Cluster, namespace: str, workload: str, digest: str) -> None:
+    """As a kubelet tells it of each pod; here nobody pulls anything."""
+    listed = cluster.kubectl("-n", namespace, "get", "pods", "-l", f"app={workload}", "-o", "json")
+    for pod in json.loads(listed)["items"]:
+        status = pod["status"]["containerStatuses"][0] | {"imageID": f"registry.example.com/{workload}@{digest}"}
+        words = ("patch", "pod", pod["metadata"]["name"], "--subresource=status", "--type=merge", "-p")
+        cluster.kubectl("-n", namespace, *words, json.dumps({"status": {"containerStatuses": [status]}}))
 
 
 def test_a_file_that_has_changed_since_is_refused(tmp_path: Path, made: Product, cluster: Cluster) -> None:

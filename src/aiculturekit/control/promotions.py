@@ -1,7 +1,7 @@
 """What runs in one environment is brought to another: the same images, with the other one's own overrides and secrets.
 
 Nothing is built. What runs has to be what the file says for where it runs, for only then does the file say for the other environment
-what was tried.
+what was tried. A tag may have moved since it was pulled there: what goes on is the digest that it led to then.
 """
 
 from __future__ import annotations
@@ -83,17 +83,19 @@ class Promotions:
         _refuse_places(origin, target)
         standing = await self._environments.standing(origin, caller)
         _refuse_unwell(origin, standing, promotion.release)
-        carried = Carried(_Images(_running(standing)), sources=_sources(standing))
-        _, steps = await self._placements.plan(file, environment=promotion.origin, caller=caller, carried=carried)
+        running, sources = _running(standing), _sources(standing)
+        as_is = Carried(_Images(running), sources=sources)
+        _, steps = await self._placements.plan(file, environment=promotion.origin, caller=caller, carried=as_is)
         _refuse_changed(origin, [step for step in steps if not _is_of_values(step)])
-        return standing, carried
+        return standing, Carried(_Images(running, proven=_proven(standing)), sources=sources)
 
 
 class _Images:
-    """The images that run, for the same documents elsewhere. One that the file names stays: where it runs it is the file's, too."""
+    """The images that run, for the same documents elsewhere. One that the file names stays, with the digest that it was brought there with,
+    or that its name led to there: `proven`, by name."""
 
-    def __init__(self, running: Mapping[Key, str]) -> None:
-        self._running = running
+    def __init__(self, running: Mapping[Key, str], *, proven: Mapping[str, str] | None = None) -> None:
+        self._running, self._proven = running, proven or {}
 
     async def __call__(
         self,
@@ -107,9 +109,9 @@ class _Images:
         return tuple(self._with(one, application) if one.kind in RUNNING else one for one in documents)
 
     def _with(self, document: Document, application: Application) -> Document:
-        if "image" in document.body:
-            return document
         image = self._running.get(document.key)
+        if "image" in document.body:
+            return self._at_digest(document, image or "")
         if image is None:
             raise Refused(
                 say(
@@ -119,6 +121,14 @@ class _Images:
             )
         kept = {key: value for key, value in document.body.items() if key != "run" or document.kind == "migration"}
         return Document(document.kind, document.name, {**kept, "image": image})
+
+    def _at_digest(self, document: Document, running: str) -> Document:
+        said = str(document.body["image"])
+        if running.partition("@")[0] == said:
+            said = running
+        if "@" not in said and said in self._proven:
+            said = f"{said}@{self._proven[said]}"
+        return Document(document.kind, document.name, {**document.body, "image": said})
 
 
 def _refuse_places(origin: Application, target: Application) -> None:
@@ -177,6 +187,19 @@ def _is_of_values(step: Step) -> bool:
 
 def _running(standing: Standing) -> dict[Key, str]:
     return {one.key: str(one.body["image"]) for one in standing.documents if "image" in one.body}
+
+
+def _proven(standing: Standing) -> dict[str, str]:
+    """What the names of the images that run led to: image -> digest, where it is known. Raises Refused where replicas differ."""
+    found: dict[str, set[str]] = {}
+    for row in standing.workloads:
+        found.setdefault(row.get("image", ""), set()).update(row.get("digests", ()))
+    if moved := sorted(image for image, digests in found.items() if len(digests) > 1 and "@" not in image):
+        raise Refused(
+            say("{image} has moved while it ran: its replicas are not all the same", image=moved[0]),
+            hint=say("start them anew, so that one of them is tried: `kubectl rollout restart`; or name a digest"),
+        )
+    return {image: digest for image, digests in found.items() for digest in digests}
 
 
 def _sources(standing: Standing) -> Mapping[str, str]:

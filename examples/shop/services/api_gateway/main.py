@@ -17,6 +17,8 @@ PAGES = {"": "index.html", "shop.css": "shop.css", "shop.js": "shop.js"}
 BEHIND = {"orders": "ORDER_SERVICE_URL", "products": "ORDER_SERVICE_URL", "users": "USER_SERVICE_URL"}
 FORWARDED = ("content-type", "x-beta", "x-request-id", "traceparent", "tracestate")
 RETURNED = ("content-type", "x-version")
+LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=2)
+"""An idle connection is let go before its server does (uvicorn: after five seconds), lest a request is sent to one that just closes."""
 KEPT = {"products": 10}
 """Path below /api/ -> seconds for which its answer is kept for everybody."""
 
@@ -71,7 +73,8 @@ async def healthz(request: Request) -> Response:
 @contextlib.asynccontextmanager
 async def lifespan(app: Starlette) -> AsyncIterator[None]:
     cache = redis.from_url(os.environ["CACHE_URL"], socket_timeout=0.5, socket_connect_timeout=0.5)
-    async with cache as app.state.cache, httpx.AsyncClient(timeout=10, trust_env=False) as app.state.client:
+    client = httpx.AsyncClient(timeout=10, trust_env=False, limits=LIMITS)
+    async with cache as app.state.cache, client as app.state.client:
         yield
 
 

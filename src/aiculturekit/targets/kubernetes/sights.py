@@ -38,6 +38,7 @@ def _row(key: str, kind: str, one: Json, pods: Sequence[Json]) -> Json:
         "version": version,
         "object": f"{kind}/{metadata['name']}",
         "image": _image(spec, name),
+        "digests": _digests(pods, name),
         "replicas": replicas,
         "restarts": sum(_restarts(pod) for pod in pods),
         "pods": [pod["metadata"]["name"] for pod in pods],
@@ -59,6 +60,18 @@ def _image(spec: Json, name: str) -> str:
     template = spec.get("template") or spec.get("jobTemplate", {}).get("spec", {}).get("template", {})
     containers = template.get("spec", {}).get("containers") or [{}]
     return str(next((one for one in containers if one.get("name") == name), containers[0]).get("image", ""))
+
+
+def _digests(pods: Sequence[Json], name: str) -> list[str]:
+    """What the image's name led to when those of the pods that stay pulled it. An image that no registry gave has none."""
+    found = {
+        one.get("imageID", "").partition("@")[2]
+        for pod in pods
+        if not pod["metadata"].get("deletionTimestamp")
+        for one in pod.get("status", {}).get("containerStatuses") or ()
+        if one["name"] == name
+    }
+    return sorted(found - {""})
 
 
 def pod_rows(pods: Iterable[Json]) -> list[Json]:
