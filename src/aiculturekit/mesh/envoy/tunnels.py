@@ -91,7 +91,7 @@ def listeners(node: Node, *, folder: Path, admin: Path) -> Iterator[Json]:
 
 
 def hosts(node: Node) -> Iterator[Json]:
-    """For each edge with a fault a door of the shared route table."""
+    """For each edge with a fault a door of the shared route table; for all others one that leads on."""
     services = {(service.app, service.name): service for service in node.services}
     for caller in node.callers:
         for target in caller.needs:
@@ -99,16 +99,15 @@ def hosts(node: Node) -> Iterator[Json]:
             if service and (wanted := fault(service, caller.name)):
                 door = names.tunnel_door(caller.app, caller.name, target)
                 yield {"name": door, "domains": [door], "routes": list(_routes(wanted, caller, target))}
+    if is_needed(node):
+        # A worker may have its clusters a moment before its routes, or lose a route while another still leads here.
+        plain: Json = {"match": {"connect_matcher": {}}, "route": _going({"cluster_header": names.WAY})}
+        yield {"name": names.TUNNEL, "domains": [f"{names.TUNNEL}/*"], "routes": [plain]}
 
 
 def _routes(wanted: Fault, caller: Caller, target: str) -> Iterator[Json]:
     """As for requests: where both are to happen to the same share, the route draws for them."""
-    going = {
-        "cluster": names.beyond(caller.app, caller.name, target),
-        "timeout": "0s",
-        "idle_timeout": "0s",
-        "upgrade_configs": [{"upgrade_type": _CONNECT, "connect_config": {}}],
-    }
+    going = _going({"cluster": names.beyond(caller.app, caller.name, target)})
     match: Json = {"connect_matcher": {}}
     plain: Json = {"match": match, "route": going}
     if wanted.delay is None or not wanted.abort or wanted.share >= 100:
@@ -118,6 +117,11 @@ def _routes(wanted: Fault, caller: Caller, target: str) -> Iterator[Json]:
     always = dataclasses.replace(wanted, share=100.0)
     yield plain | {"match": drawn, "typed_per_filter_config": actions.failing(always)}
     yield plain
+
+
+def _going(where: Json) -> Json:
+    upgrade = {"upgrade_type": _CONNECT, "connect_config": {}}
+    return where | {"timeout": "0s", "idle_timeout": "0s", "upgrade_configs": [upgrade]}
 
 
 def _saying(edge: str) -> Json:
@@ -133,7 +137,7 @@ def _saying(edge: str) -> Json:
 
 def _asking() -> Json:
     """Over HTTP/1, where each connection has one of its own: none waits for another one's data."""
-    said = {names.DOOR: f"{names.TUNNEL}/{_READ}", _COUNTED: _READ}
+    said = {names.DOOR: f"{names.TUNNEL}/{_READ}", names.WAY: f"{names.BEYOND}/{_READ}", _COUNTED: _READ}
     tunnel = {
         "hostname": "tunnel:1",  # a CONNECT must name a port; nobody looks at it
         "headers_to_add": [{"header": {"key": key, "value": value}} for key, value in said.items()],
