@@ -99,7 +99,9 @@ def _outbound(node: Node, ports: Ports, admin: Path) -> Iterator[Json]:
         if service.protocol == "tcp":
             way = _way(service, caller, ports, trust_domain=node.trust_domain)
             has_fault = tunnels.fault(service, caller) is not None
-            yield from tunnels.through(way, app=app, caller=caller, service=target, admin=admin) if has_fault else [way]
+            # What waits in the tunnel while its fault is taken back must still find the way on.
+            yield way | {"name": names.beyond(app, caller, target)}
+            yield tunnels.into(way, app=app, caller=caller, service=target, admin=admin) if has_fault else way
             continue
         for version in service.versions:
             yield _hop(service, version, caller, trust_domain=node.trust_domain)

@@ -27,6 +27,7 @@ _READ = "%DYNAMIC_METADATA(envoy.filters.listener.proxy_protocol:edge)%"
 _COUNTED = "x-envoy-downstream-service-cluster"
 """The request header by which Envoy's fault filter counts apart."""
 _CONNECT = "CONNECT"
+_SAYING = "envoy.transport_sockets.upstream_proxy_protocol"
 _NETWORK = "extensions.filters.network"
 
 
@@ -40,12 +41,11 @@ def is_needed(node: Node) -> bool:
     return any(service.protocol == "tcp" for service in node.services)
 
 
-def through(way: Json, *, app: str, caller: str, service: str, admin: Path) -> Iterator[Json]:
-    """The caller's cluster, which leads into the tunnel, and under another name the one that it was, to which the tunnel leads."""
-    yield way | {"name": names.beyond(app, caller, service)}
+def into(way: Json, *, app: str, caller: str, service: str, admin: Path) -> Json:
+    """The caller's cluster, which leads into the tunnel; the tunnel leads to `beyond`, the one that it was."""
     name = names.outbound(app, caller, service, "*")
     kept = ("connect_timeout", "per_connection_buffer_limit_bytes", "circuit_breakers")
-    yield documents.typed(
+    return documents.typed(
         "config.cluster.v3.Cluster",
         name=name,
         type="STATIC",
@@ -59,8 +59,8 @@ def entered_late(old: Mapping[str, Json], new: Mapping[str, Json]) -> Mapping[st
     """The new clusters, but for the callers' that begin to lead into the tunnel: these as they were."""
     stand = {one["name"]: one for one in old.get(names.CLUSTERS, {}).get("resources", [])}
     listed = new[names.CLUSTERS]["resources"]
-    beyond = {one["name"].partition("/")[2] for one in listed if one["name"].startswith(f"{names.BEYOND}/")}
-    entering = {f"out/{edge}/*" for edge in beyond} & stand.keys()
+    led = {one["name"] for one in listed if one.get("transport_socket", {}).get("name") == _SAYING}
+    entering = led & stand.keys()
     kept = [stand[one["name"]] if one["name"] in entering else one for one in listed]
     return {**new, names.CLUSTERS: documents.bundle(kept)} if entering else new
 
@@ -128,7 +128,7 @@ def _saying(edge: str) -> Json:
     plain = documents.extension("transport_sockets.raw_buffer", "extensions.transport_sockets.raw_buffer.v3.RawBuffer")
     told = {"version": "V2", "added_tlvs": [{"type": _EDGE, "value": base64.b64encode(edge.encode()).decode()}]}
     return documents.extension(
-        "transport_sockets.upstream_proxy_protocol",
+        _SAYING.removeprefix("envoy."),
         "extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport",
         config=told,
         transport_socket=plain,
