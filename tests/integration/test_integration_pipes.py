@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import socket
 import struct
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -58,15 +59,28 @@ class Held:
 
 
 @contextlib.asynccontextmanager
-async def held(port: int) -> AsyncIterator[Held]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(b"GET /ws HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
-    await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
-    one = Held(reader, writer)
+async def held(port: int, *, patience: float = 0.0) -> AsyncIterator[Held]:
+    """Tried again for so many seconds: one of Envoy's threads may take what is new a moment after it is said to be in force."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            one = await _taken(port)
+            break
+        except (OSError, asyncio.IncompleteReadError):
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(0.1)
     try:
         yield one
     finally:
         one.close()
+
+
+async def _taken(port: int) -> Held:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET /ws HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
+    await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+    return Held(reader, writer)
 
 
 def changed(node: Node, **fields: Any) -> Node:
@@ -159,7 +173,7 @@ async def test_a_breaker_counts_the_connections_of_all_callers_together(mesh: Me
         node = with_caller(stage.node(), stage.ports["extra"])
         await mesh.apply(changed(node, traffic=Traffic(breaker=Breaker(max_connections=1))))
         await stages.publish(mesh, "db", db)
-        async with held(stage.ports["gw-db"]) as one:
+        async with held(stage.ports["gw-db"], patience=_LONG) as one:
             assert await one.echoes() and not await is_open(stage.ports["extra"])
         await stages.until_async(lambda: is_open(stage.ports["extra"]), seconds=_LONG)
 

@@ -87,7 +87,7 @@ def of_one(view: Mapping[str, Any]) -> Answer:
     if view["trouble"]:
         return Answer("bad", name, view["trouble"])
     if view["faults"]:
-        return Answer("warn", say("Failures are made on purpose"), f"{name}: {view['faults'][0]}")
+        return Answer("warn", name, str(view["faults"][0]))
     if _reads_from_disk(view):
         detail = say("Only {share} of what is asked for is in memory.", share=f"{view['hit_ratio']:.0%}")
         return Answer("warn", name, detail)
